@@ -1,0 +1,94 @@
+//! What the kernel and the program that runs it say to each other.
+//!
+//! The one definition of both sides: the kernel compiles this file as a module, and `boot` includes the same file
+//! by path. It is pure text and numbers, so that either side can test it.
+//!
+//! # Leaving
+//!
+//! The kernel ends a run by writing a byte to QEMU's `isa-debug-exit` device; QEMU's process then ends with the status
+//! `(byte << 1) | 1`. The bytes stay away from 0, because status 1 is also what QEMU itself says when it cannot start.
+//!
+//! # Arguments
+//!
+//! QEMU's `fw_cfg` device holds the file [`ARGUMENTS_FILE`]: text, one argument a line, absent in an ordinary run.
+//!
+//! | line | says |
+//! |---|---|
+//! | `mode list` | print the plan and leave |
+//! | `mode ordinary` | print the plan, then run every chosen ordinary test in this one boot |
+//! | `mode isolated` | run the one isolated test that `only` names |
+//! | `filter TEXT` | choose tests whose name contains TEXT; several lines choose the union; none chooses all |
+//! | `skip TEXT` | leave out tests whose name contains TEXT |
+//! | `exact` | `filter` and `skip` compare whole names |
+//! | `after NAME` | do not print the plan; start behind this ordinary test (it brought the last boot down) |
+//! | `only NAME` | the isolated test to run |
+//!
+//! # Lines on the serial console
+//!
+//! Lines that start with [`CONTROL_PREFIX`] are for the runner and never shown as they are.
+//!
+//! | line | says |
+//! |---|---|
+//! | `@image 0x…` | the address that the kernel image was loaded at, for symbols |
+//! | `@test plan NAME ordinary` / `… isolated` | this test is chosen |
+//! | `@test start NAME` | the test begins |
+//! | `@test message TEXT` | why the running test failed: `file:line:column: message`, one line |
+//! | `@test pass NAME` / `@test fail NAME` | the verdict |
+//! | `@test done` | no more tests in this boot |
+//!
+//! When the kernel is about to read its first command it prints the line [`READY_LINE`]; a runner that feeds it
+//! from a pipe waits for that.
+
+/// The I/O port of QEMU's `isa-debug-exit` device.
+pub const EXIT_PORT: u16 = 0xf4;
+
+/// The `fw_cfg` file that holds the kernel's arguments.
+pub const ARGUMENTS_FILE: &str = "opt/stack_alloc/arguments";
+
+/// The first byte of every line that is meant for the runner alone.
+pub const CONTROL_PREFIX: char = '@';
+
+/// The line the kernel prints right before it reads its first command.
+pub const READY_LINE: &str = "ready";
+
+/// The largest number that `exit CODE` takes.
+pub const LARGEST_EXIT_CODE: u8 = 63;
+
+/// How the kernel says it wants to end, as the byte it writes to [`EXIT_PORT`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// The user typed `exit CODE`, or every test passed (code 0) or not (code 1). 0 to [`LARGEST_EXIT_CODE`].
+    Code(u8),
+    /// The kernel panicked, or met an exception it could not go on from, and has printed its report.
+    Panicked,
+}
+
+impl Exit {
+    /// The byte for [`Exit::Panicked`].
+    const PANICKED: u8 = 0x11;
+    /// The byte for `Exit::Code(0)`; the others follow it.
+    const FIRST_CODE: u8 = 0x40;
+
+    /// Returns the byte to write to [`EXIT_PORT`]. A code above [`LARGEST_EXIT_CODE`] counts as the largest.
+    #[must_use]
+    pub const fn to_byte(self) -> u8 {
+        match self {
+            Self::Code(code) if code > LARGEST_EXIT_CODE => Self::FIRST_CODE + LARGEST_EXIT_CODE,
+            Self::Code(code) => Self::FIRST_CODE + code,
+            Self::Panicked => Self::PANICKED,
+        }
+    }
+
+    /// Reads QEMU's process status back into what the kernel said; `None` where the kernel said nothing.
+    #[must_use]
+    pub const fn from_status(status: i32) -> Option<Self> {
+        if status & 1 == 0 || status < 0 || status > 0xff {
+            return None;
+        }
+        match (status >> 1) as u8 {
+            Self::PANICKED => Some(Self::Panicked),
+            byte if byte >= Self::FIRST_CODE => Some(Self::Code(byte - Self::FIRST_CODE)),
+            _ => None,
+        }
+    }
+}
