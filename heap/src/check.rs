@@ -1,0 +1,290 @@
+//! A walk through the whole heap that proves its invariants.
+//!
+//! Owns the list of what must be true between layers; what must be true inside a list or tree is asked of it.
+//! Changes nothing. Cost: the number of blocks, stacks and regions, all of it under the lock: a tool for tests and for
+//! debugging, not for every minute of a machine with real-time demands.
+#![forbid(unsafe_code)]
+
+use core::error::Error;
+use core::fmt;
+
+use crate::bitmap::Bitmap;
+use crate::block::{Block, Run, RunKind};
+use crate::factory_chain::FactoryChain;
+use crate::size_class::{CLASSES, ClassIndex};
+use crate::sized_allocator::{Counters, SizedAllocator};
+use crate::trie::TrieNode;
+use crate::units::PAGES_PER_BLOCK;
+
+/// An invariant of the heap that does not hold: something wrote over its headers, or the heap has a bug.
+///
+/// # Examples
+///
+/// ```
+/// # use core::ptr::NonNull;
+/// # use stack_alloc::{Allocator, Corruption, MemorySource};
+/// # struct Nothing;
+/// # unsafe impl MemorySource for Nothing {
+/// #     fn get_block(&self) -> Option<NonNull<u8>> { None }
+/// #     unsafe fn release_block(&self, _: NonNull<u8>) {}
+/// # }
+/// let heap = Allocator::<Nothing>::new(Nothing);
+/// let sound: Result<(), Corruption> = heap.check();
+/// assert!(sound.is_ok());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Corruption {
+    /// What does not hold.
+    pub invariant: &'static str,
+    /// Address of the block, run or region it was seen at; 0 for the heap as a whole.
+    pub address: usize,
+}
+
+impl fmt::Display for Corruption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the heap is corrupt: it does not hold that {} (seen at {:#x})",
+            self.invariant, self.address
+        )
+    }
+}
+
+impl Error for Corruption {}
+
+/// Turns a condition into a result.
+const fn ensure(holds: bool, invariant: &'static str, address: usize) -> Result<(), Corruption> {
+    if holds {
+        Ok(())
+    } else {
+        Err(Corruption { invariant, address })
+    }
+}
+
+/// What the walk adds up for each list, to compare with the list's own counters.
+#[derive(Clone, Copy, Default)]
+struct Tally {
+    /// Runs of stacks.
+    runs: usize,
+    /// Chunks in them.
+    capacity: usize,
+    /// Chunks taken.
+    used: usize,
+    /// Stacks that are not full.
+    with_room: usize,
+}
+
+/// What the walk adds up.
+struct Walk {
+    /// By class.
+    classes: [Tally; CLASSES],
+    /// For the heap's own records.
+    records: Tally,
+    /// Pages in runs that are allocations.
+    whole_pages: usize,
+    /// Runs that are allocations.
+    whole_runs: u64,
+    /// Blocks.
+    blocks: usize,
+    /// Blocks with nothing of the user's in them.
+    idle: usize,
+}
+
+/// Proves every invariant of `chain`.
+pub(crate) fn check(chain: &FactoryChain) -> Result<(), Corruption> {
+    ensure(
+        chain.runs.lists_are_sound(),
+        "the lists of blocks are linked both ways",
+        0,
+    )?;
+    let mut walk = Walk {
+        classes: [Tally::default(); CLASSES],
+        records: Tally::default(),
+        whole_pages: 0,
+        whole_runs: 0,
+        blocks: 0,
+        idle: 0,
+    };
+    for (list, block) in chain.runs.iter() {
+        check_block(chain, block, list, &mut walk)?;
+    }
+    ensure(
+        walk.blocks == chain.runs.count(),
+        "every block hangs in one list",
+        0,
+    )?;
+    ensure(
+        walk.idle == chain.runs.idle().count(),
+        "every idle block is noted",
+        0,
+    )?;
+    ensure(
+        chain.regions.is_sound(),
+        "regions and their records agree",
+        0,
+    )?;
+    check_lists(chain, &walk)?;
+    check_totals(chain, &walk)
+}
+
+/// Proves what must hold of one block, and adds it to the walk.
+fn check_block(
+    chain: &FactoryChain,
+    block: Block,
+    list: usize,
+    walk: &mut Walk,
+) -> Result<(), Corruption> {
+    let address = block.address();
+    let free = block.free.get();
+    ensure(
+        chain.runs.find(address) == Some(block),
+        "a block is found by its address",
+        address,
+    )?;
+    ensure(
+        block.key() == crate::block::block_key(address),
+        "a block's key is its address",
+        address,
+    )?;
+    ensure(!free.contains(0), "a block's header is never free", address)?;
+    ensure(
+        free.longest_run() == list && block.longest.get() == list,
+        "a block hangs in the list of its longest free run",
+        address,
+    )?;
+    let mut covered = free.with(Bitmap::range(0, 1));
+    let mut live_pages = 0;
+    for run in block.runs() {
+        let pages = Bitmap::range(run.first_page(), run.pages());
+        ensure(
+            run.pages() > 0 && covered.without(pages) == covered,
+            "no page belongs to two owners",
+            address,
+        )?;
+        covered = covered.with(pages);
+        live_pages += check_run(run, walk)?;
+    }
+    ensure(
+        covered == Bitmap::below(PAGES_PER_BLOCK),
+        "every page of a block has an owner",
+        address,
+    )?;
+    ensure(
+        live_pages == block.live_pages.get(),
+        "a block counts its live pages",
+        address,
+    )?;
+    let noted_idle = chain.runs.idle().any(|idle| idle == block);
+    ensure(
+        noted_idle == (live_pages == 0),
+        "a block is noted as idle exactly when it is",
+        address,
+    )?;
+    walk.blocks += 1;
+    walk.idle += usize::from(live_pages == 0);
+    Ok(())
+}
+
+/// Proves what must hold of one run, adds it to the walk, and returns its live pages.
+fn check_run(run: Run, walk: &mut Walk) -> Result<usize, Corruption> {
+    let address = run.start().addr().get();
+    let tally = match run.kind {
+        RunKind::Whole => {
+            walk.whole_pages += run.pages();
+            walk.whole_runs += 1;
+            return Ok(run.pages());
+        }
+        RunKind::Stacks(class) => &mut walk.classes[class.get()],
+        RunKind::Records => &mut walk.records,
+    };
+    ensure(
+        run.used() + run.stacks.free_chunks() == run.capacity(),
+        "a stack's count of taken chunks is that of its bitmap",
+        address,
+    )?;
+    tally.runs += 1;
+    tally.capacity += run.capacity();
+    tally.used += run.used();
+    tally.with_room += usize::from(!run.is_full());
+    Ok(if run.used() > 0 { run.pages() } else { 0 })
+}
+
+/// Proves what must hold of every list of stacks.
+fn check_lists(chain: &FactoryChain, walk: &Walk) -> Result<(), Corruption> {
+    for index in ClassIndex::all() {
+        check_list(
+            &chain.classes[index.get()],
+            RunKind::Stacks(index),
+            index,
+            walk.classes[index.get()],
+        )?;
+    }
+    check_list(
+        &chain.records,
+        RunKind::Records,
+        ClassIndex::OF_RECORDS,
+        walk.records,
+    )
+}
+
+/// Proves what must hold of one list of stacks.
+fn check_list(
+    list: &SizedAllocator,
+    kind: RunKind,
+    index: ClassIndex,
+    tally: Tally,
+) -> Result<(), Corruption> {
+    let Counters {
+        runs,
+        capacity,
+        allocations,
+        frees,
+    } = list.counters;
+    ensure(
+        list.is_sound(kind, index.class()),
+        "a list holds stacks with room of its own size",
+        0,
+    )?;
+    ensure(
+        list.with_room().count() == tally.with_room,
+        "every stack with room hangs in its list",
+        0,
+    )?;
+    ensure(
+        runs == tally.runs && capacity == tally.capacity,
+        "a list counts its stacks",
+        0,
+    )?;
+    ensure(
+        allocations - frees == tally.used as u64,
+        "a list counts its live chunks",
+        0,
+    )
+}
+
+/// Proves what must hold of the totals.
+fn check_totals(chain: &FactoryChain, walk: &Walk) -> Result<(), Corruption> {
+    let totals = &chain.totals;
+    ensure(
+        totals.whole_pages == walk.whole_pages,
+        "the pages of runs are counted",
+        0,
+    )?;
+    ensure(
+        totals.whole_allocations - totals.whole_frees == walk.whole_runs,
+        "runs are counted",
+        0,
+    )?;
+    let regions = chain.regions.count() as u64;
+    ensure(
+        totals.region_allocations - totals.region_frees == regions,
+        "regions are counted",
+        0,
+    )?;
+    let records = &chain.records.counters;
+    ensure(
+        records.allocations - records.frees == regions,
+        "every region has one record",
+        0,
+    )
+}

@@ -1,0 +1,616 @@
+//! Layer 3: which list serves a layout, and what happens when it runs dry.
+//!
+//! Owns the lists of all sizes, the blocks and the regions, and moves memory between them: a list that runs dry gets a
+//! new stack at its head, made of a run of pages; when no block has such a run, the source is asked for one more block.
+//! The way back is the same. Refuses to know locks, CPUs, and what the source is.
+//!
+//! ```text
+//! Layout ──▶ size_class ──┬─▶ list of 16-byte chunks ─┐
+//!                         ├─▶ list of 32-byte chunks ─┤ refill ▲ │ release
+//!                         ├─▶ …                       ┼────────┘ ▼
+//!                         ├─▶ runs of 1–63 pages ◀────┘ ──▶ blocks ──▶ MemorySource::get_block
+//!                         └─▶ regions ────────────────────────────────▶ MemorySource::get_region
+//! ```
+//!
+//! Nothing recurses, and no loop is longer than the number of classes (36) or of pages in a block (63), whatever is
+//! live. Cost: constant, except that a region takes the steps of [`crate::regions`], and whatever the source takes.
+
+use core::alloc::Layout;
+use core::ptr::NonNull;
+
+use crate::block::{Block, Run, RunKind};
+use crate::memory_source::MemorySource;
+use crate::misuse::{Misuse, MisuseKind, Object};
+use crate::page_runs::{PageRuns, run_around};
+use crate::regions::{Region, Regions};
+use crate::size_class::{CLASSES, ClassIndex, Placement, placement};
+use crate::sized_allocator::{Returned, SizedAllocator, Taken};
+use crate::units::{BLOCK_SIZE, PAGE_SIZE, page_in_block};
+
+/// Layers 1 to 3: everything that the lock guards.
+#[derive(Debug)]
+pub(crate) struct FactoryChain {
+    /// The lists, by class.
+    pub(crate) classes: [SizedAllocator; CLASSES],
+    /// The list of the heap's own records.
+    pub(crate) records: SizedAllocator,
+    /// Blocks and the runs in them.
+    pub(crate) runs: PageRuns,
+    /// What is larger than a block.
+    pub(crate) regions: Regions,
+    /// What is counted.
+    pub(crate) totals: Totals,
+}
+
+/// What the chain counts beyond what its lists do.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Totals {
+    /// Bytes asked for in what is live.
+    pub(crate) requested: usize,
+    /// The most that `requested` has ever been.
+    pub(crate) requested_peak: usize,
+    /// The most bytes ever held from the source.
+    pub(crate) held_peak: usize,
+    /// Pages in runs that are allocations.
+    pub(crate) whole_pages: usize,
+    /// Runs ever handed out.
+    pub(crate) whole_allocations: u64,
+    /// Runs ever taken back.
+    pub(crate) whole_frees: u64,
+    /// Regions ever handed out.
+    pub(crate) region_allocations: u64,
+    /// Regions ever taken back.
+    pub(crate) region_frees: u64,
+    /// Requests answered with "no".
+    pub(crate) failures: u64,
+}
+
+/// A live object, found by its address and layout.
+#[derive(Clone, Copy, Debug)]
+enum Located {
+    /// Chunk number `chunk` of `run`, which holds chunks of `class`.
+    Chunk {
+        /// The run.
+        run: Run,
+        /// Its class.
+        class: ClassIndex,
+        /// The chunk's number.
+        chunk: usize,
+    },
+    /// A run that is one allocation.
+    Whole(Run),
+    /// A region.
+    Region(Region),
+}
+
+impl FactoryChain {
+    /// Creates a chain that holds no memory.
+    pub(crate) const fn new() -> Self {
+        Self {
+            classes: [const { SizedAllocator::new() }; CLASSES],
+            records: SizedAllocator::new(),
+            runs: PageRuns::new(),
+            regions: Regions::new(),
+            totals: Totals {
+                requested: 0,
+                requested_peak: 0,
+                held_peak: 0,
+                whole_pages: 0,
+                whole_allocations: 0,
+                whole_frees: 0,
+                region_allocations: 0,
+                region_frees: 0,
+                failures: 0,
+            },
+        }
+    }
+
+    /// Hands out memory for `layout`. `None` when neither the heap nor the source has it; nothing has changed then, but
+    /// that spare stacks may have gone back.
+    #[inline]
+    pub(crate) fn allocate<S: MemorySource>(
+        &mut self,
+        layout: Layout,
+        source: &S,
+    ) -> Option<NonNull<u8>> {
+        let memory = match placement(layout) {
+            Placement::Chunk(class) => self.allocate_chunk(RunKind::Stacks(class), class, source),
+            Placement::Run { pages, align } => self.allocate_run(pages, align, source),
+            Placement::Region { size, align } => self.allocate_region(size, align, source),
+            Placement::Refused => None,
+        };
+        if memory.is_some() {
+            self.count_requested(layout.size());
+        } else {
+            self.totals.failures += 1;
+        }
+        memory
+    }
+
+    /// Takes back what was handed out for `layout`.
+    ///
+    /// # Errors
+    ///
+    /// A [`Misuse`], with nothing changed, when that is not a live object of this heap with that layout.
+    #[inline]
+    pub(crate) fn deallocate<S: MemorySource>(
+        &mut self,
+        address: usize,
+        layout: Layout,
+        source: &S,
+    ) -> Result<(), Misuse> {
+        match self.locate(address, layout)? {
+            Located::Chunk { run, class, chunk } => {
+                match self.classes[class.get()].deallocate(run, chunk) {
+                    Ok(Returned::StillUsed) => {}
+                    Ok(returned) => self.stack_emptied(run, returned, source),
+                    Err(_) => return Err(self.describe(address, layout)),
+                }
+            }
+            Located::Whole(run) => self.deallocate_run(run, source),
+            Located::Region(region) => self.deallocate_region(region, source),
+        }
+        self.totals.requested -= layout.size();
+        Ok(())
+    }
+
+    /// Makes a live object fit `new_size` bytes where it stands. `false` when it has to move.
+    ///
+    /// # Errors
+    ///
+    /// A [`Misuse`], with nothing changed, when that is not a live object of this heap with that layout.
+    pub(crate) fn resize(
+        &mut self,
+        address: usize,
+        layout: Layout,
+        new_size: usize,
+    ) -> Result<bool, Misuse> {
+        let located = self.locate(address, layout)?;
+        let Ok(new_layout) = Layout::from_size_align(new_size, layout.align()) else {
+            return Ok(false);
+        };
+        let fits = match (located, placement(new_layout)) {
+            (Located::Chunk { run, chunk, .. }, _) if run.stacks.is_free(chunk) => {
+                return Err(self.describe(address, layout));
+            }
+            (Located::Chunk { class, .. }, Placement::Chunk(new_class)) => class == new_class,
+            (Located::Whole(run), Placement::Run { pages, .. }) => self.resize_run(run, pages),
+            (Located::Region(region), Placement::Region { size, .. }) => region.size == size,
+            _ => false,
+        };
+        if fits {
+            self.totals.requested -= layout.size();
+            self.count_requested(new_size);
+        }
+        Ok(fits)
+    }
+
+    /// Gives one idle block back to the source. `false` when there is none.
+    pub(crate) fn trim_one<S: MemorySource>(&mut self, source: &S) -> bool {
+        self.release_spares();
+        let idle = self.runs.idle().next();
+        if let Some(block) = idle {
+            self.retire(block, source);
+        }
+        idle.is_some()
+    }
+
+    /// Returns the bytes held from the source.
+    pub(crate) const fn held(&self) -> usize {
+        self.runs.count() * BLOCK_SIZE + self.regions.bytes()
+    }
+
+    /// Returns the size of the largest request, with an alignment of at most 16 bytes, that is certain to succeed now.
+    pub(crate) fn largest_available<S: MemorySource>(&self, source: &S) -> usize {
+        let in_runs = self.runs.longest() * PAGE_SIZE;
+        let room = |class: &ClassIndex| self.classes[class.get()].has_room();
+        let in_stacks = ClassIndex::all()
+            .filter(room)
+            .last()
+            .map_or(0, |class| class.class().chunk_size as usize);
+        // A region needs a record. Where that needs a new block first, the block may come out of the same memory, and
+        // up to one more be lost to its alignment.
+        let record_at_hand = self.records.has_room() || in_runs > 0;
+        let for_record = if record_at_hand { 0 } else { 2 * BLOCK_SIZE };
+        let in_regions = source.largest_region().saturating_sub(for_record);
+        in_runs.max(in_stacks).max(in_regions)
+    }
+
+    /// Adds to the bytes asked for.
+    #[inline]
+    fn count_requested(&mut self, size: usize) {
+        self.totals.requested += size;
+        self.totals.requested_peak = self.totals.requested_peak.max(self.totals.requested);
+    }
+
+    /// Notes a new peak of what is held.
+    fn count_held(&mut self) {
+        self.totals.held_peak = self.totals.held_peak.max(self.held());
+    }
+
+    /// Returns the list that stacks of `kind` hang in.
+    fn list(&mut self, kind: RunKind) -> &mut SizedAllocator {
+        match kind {
+            RunKind::Stacks(class) => &mut self.classes[class.get()],
+            RunKind::Records | RunKind::Whole => &mut self.records,
+        }
+    }
+
+    /// Hands out a chunk of `class`.
+    #[inline]
+    fn allocate_chunk<S: MemorySource>(
+        &mut self,
+        kind: RunKind,
+        class: ClassIndex,
+        source: &S,
+    ) -> Option<NonNull<u8>> {
+        let chunk_size = class.class().chunk_size as usize;
+        let taken = match self.list(kind).allocate(chunk_size) {
+            Some(taken) => taken,
+            None => self.refill_and_allocate(kind, class, source)?,
+        };
+        if let Some(run) = taken.woken {
+            self.runs.mark_live(run);
+        }
+        Some(taken.chunk)
+    }
+
+    /// Gives the list of `kind` a new stack and takes its first chunk.
+    #[cold]
+    fn refill_and_allocate<S: MemorySource>(
+        &mut self,
+        kind: RunKind,
+        class: ClassIndex,
+        source: &S,
+    ) -> Option<Taken> {
+        let run = self.open_stack(kind, class, source)?;
+        let list = self.list(kind);
+        list.refill(run);
+        list.allocate(class.class().chunk_size as usize)
+    }
+
+    /// Opens a run for a stack: of the class's own length, or, when memory is short, of the longest there is.
+    fn open_stack<S: MemorySource>(
+        &mut self,
+        kind: RunKind,
+        class: ClassIndex,
+        source: &S,
+    ) -> Option<Run> {
+        let class = class.class();
+        let full = usize::from(class.pages);
+        if let Some(run) = self.open(full, 1, kind, class.chunks_in(full), source) {
+            return Some(run);
+        }
+        let pages = self.runs.longest();
+        if pages < class.fewest_pages() {
+            return None;
+        }
+        self.runs.open(pages, 1, kind, class.chunks_in(pages))
+    }
+
+    /// Opens a run, with a new block or what spare stacks hold if need be.
+    fn open<S: MemorySource>(
+        &mut self,
+        pages: usize,
+        align: usize,
+        kind: RunKind,
+        chunks: usize,
+        source: &S,
+    ) -> Option<Run> {
+        if let Some(run) = self.runs.open(pages, align, kind, chunks) {
+            return Some(run);
+        }
+        if !self.add_block(source) && !self.release_spares() {
+            return None;
+        }
+        self.runs.open(pages, align, kind, chunks)
+    }
+
+    /// Asks the source for one more block.
+    fn add_block<S: MemorySource>(&mut self, source: &S) -> bool {
+        let Some(memory) = source.get_block() else {
+            return false;
+        };
+        let address = memory.addr().get();
+        if address % BLOCK_SIZE != 0 || self.runs.find(address).is_some() {
+            return false;
+        }
+        // SAFETY: the source promises a block of valid memory that is the heap's until it is released; its alignment
+        // was checked. `retire` uses no handle of it after releasing it.
+        let block = unsafe { Block::install(memory) };
+        self.runs.add(block);
+        self.count_held();
+        true
+    }
+
+    /// Gives the pages of all spare stacks back to their blocks. `false` when there were none.
+    fn release_spares(&mut self) -> bool {
+        let mut any = false;
+        for list in self.classes.iter_mut().chain([&mut self.records]) {
+            if let Some(run) = list.spare() {
+                list.release(run);
+                self.runs.close(run);
+                any = true;
+            }
+        }
+        any
+    }
+
+    /// Follows up on a stack that lost its last chunk.
+    #[cold]
+    fn stack_emptied<S: MemorySource>(&mut self, run: Run, returned: Returned, source: &S) {
+        let block = run.block();
+        self.runs.mark_empty(run);
+        if returned == Returned::Released {
+            self.runs.close(run);
+        }
+        self.retire_surplus(block, source);
+    }
+
+    /// Gives `block` back to the source if it is one idle block too many.
+    fn retire_surplus<S: MemorySource>(&mut self, block: Block, source: &S) {
+        if self.runs.is_surplus(block) {
+            self.retire(block, source);
+        }
+    }
+
+    /// Gives the idle `block` back to the source, spare stacks and all.
+    fn retire<S: MemorySource>(&mut self, block: Block, source: &S) {
+        for run in block.runs() {
+            debug_assert!(
+                run.kind != RunKind::Whole,
+                "an idle block holds nothing but spare stacks"
+            );
+            self.list(run.kind).release(run);
+            self.runs.close(run);
+        }
+        self.runs.remove(block);
+        // SAFETY: the block came from this source, its runs are closed and it hangs in no list any more, so that
+        // no handle of it is left but this one.
+        unsafe { source.release_block(block.start()) };
+    }
+
+    /// Hands out a run of pages as one allocation.
+    fn allocate_run<S: MemorySource>(
+        &mut self,
+        pages: usize,
+        align: usize,
+        source: &S,
+    ) -> Option<NonNull<u8>> {
+        let Some(run) = self.open(pages, align, RunKind::Whole, 0, source) else {
+            // The source may have no whole block left, but as many pages in a row.
+            return self.allocate_region(pages * PAGE_SIZE, align * PAGE_SIZE, source);
+        };
+        self.runs.mark_live(run);
+        self.totals.whole_pages += pages;
+        self.totals.whole_allocations += 1;
+        Some(run.start())
+    }
+
+    /// Takes back a run that is one allocation.
+    fn deallocate_run<S: MemorySource>(&mut self, run: Run, source: &S) {
+        let block = run.block();
+        self.totals.whole_pages -= run.pages();
+        self.totals.whole_frees += 1;
+        self.runs.mark_empty(run);
+        self.runs.close(run);
+        self.retire_surplus(block, source);
+    }
+
+    /// Makes a run that is one allocation `pages` long, if the pages behind it allow that.
+    fn resize_run(&mut self, run: Run, pages: usize) -> bool {
+        let before = run.pages();
+        let fits = self.runs.resize(run, pages);
+        if fits {
+            self.totals.whole_pages = self.totals.whole_pages - before + pages;
+        }
+        fits
+    }
+
+    /// Hands out a region.
+    fn allocate_region<S: MemorySource>(
+        &mut self,
+        size: usize,
+        align: usize,
+        source: &S,
+    ) -> Option<NonNull<u8>> {
+        let chunk = self.allocate_chunk(RunKind::Records, ClassIndex::OF_RECORDS, source)?;
+        let Some(start) = self.get_region(size, align, source) else {
+            self.deallocate_record(chunk, source);
+            return None;
+        };
+        // SAFETY: `chunk` was just handed out for this record, and goes back only after the region has left the set.
+        let region = unsafe { Region::install(chunk, start, size) };
+        self.regions.add(region);
+        self.totals.region_allocations += 1;
+        self.count_held();
+        Some(start)
+    }
+
+    /// Asks the source for a region; after a "no" once more, with all idle memory given back to it.
+    fn get_region<S: MemorySource>(
+        &mut self,
+        size: usize,
+        align: usize,
+        source: &S,
+    ) -> Option<NonNull<u8>> {
+        let region = source.get_region(size, align).or_else(|| {
+            while self.trim_one(source) {}
+            source.get_region(size, align)
+        })?;
+        let address = region.addr().get();
+        if address % align == 0 && self.regions.find_around(address).is_none() {
+            Some(region)
+        } else {
+            None
+        }
+    }
+
+    /// Takes back a region.
+    fn deallocate_region<S: MemorySource>(&mut self, region: Region, source: &S) {
+        self.regions.remove(region);
+        self.totals.region_frees += 1;
+        let (start, size) = (region.start, region.size);
+        self.deallocate_record(region.chunk(), source);
+        // SAFETY: the region came from this source with this size, and its record is gone.
+        unsafe { source.release_region(start, size) };
+    }
+
+    /// Takes back the chunk of a record.
+    fn deallocate_record<S: MemorySource>(&mut self, chunk: NonNull<u8>, source: &S) {
+        let address = chunk.addr().get();
+        let run = self
+            .runs
+            .find(address)
+            .and_then(|block| run_around(block, address));
+        let Some(run) = run else {
+            debug_assert!(false, "records live in the heap");
+            return;
+        };
+        let number = ClassIndex::OF_RECORDS
+            .class()
+            .chunk_around(address - run.start().addr().get());
+        match self.records.deallocate(run, number) {
+            Ok(Returned::StillUsed) => {}
+            Ok(returned) => self.stack_emptied(run, returned, source),
+            Err(_) => debug_assert!(false, "a record is freed once"),
+        }
+    }
+
+    /// Finds the object at `address`, as far as its layout, its place and its run say. A chunk may still be free.
+    #[inline]
+    fn locate(&self, address: usize, layout: Layout) -> Result<Located, Misuse> {
+        let Some(block) = self.runs.find(address) else {
+            return self.locate_region(address, layout);
+        };
+        if let Some(run) = run_around(block, address) {
+            let offset = address - run.start().addr().get();
+            match (run.kind, placement(layout)) {
+                (RunKind::Stacks(class), Placement::Chunk(asked)) if class == asked => {
+                    if let Some(chunk) = class.class().chunk_at(offset) {
+                        if chunk < run.capacity() {
+                            return Ok(Located::Chunk { run, class, chunk });
+                        }
+                    }
+                }
+                (RunKind::Whole, Placement::Run { pages, align })
+                    if offset == 0
+                        && pages == run.pages()
+                        && address % (align * PAGE_SIZE) == 0 =>
+                {
+                    return Ok(Located::Whole(run));
+                }
+                _ => {}
+            }
+        }
+        Err(self.describe(address, layout))
+    }
+
+    /// Finds the region at `address`.
+    #[cold]
+    fn locate_region(&self, address: usize, layout: Layout) -> Result<Located, Misuse> {
+        // A run may have come as a region, when the source had no whole block left.
+        let size_asked = match placement(layout) {
+            Placement::Region { size, .. } => size,
+            Placement::Run { pages, .. } => pages * PAGE_SIZE,
+            _ => 0,
+        };
+        match self.regions.find_around(address) {
+            Some(region)
+                if region.start.addr().get() == address
+                    && region.size == size_asked
+                    && address % layout.align() == 0 =>
+            {
+                Ok(Located::Region(region))
+            }
+            _ => Err(self.describe(address, layout)),
+        }
+    }
+
+    /// Says what is wrong with giving back `address` with `layout`, which was found not to be a live object.
+    #[cold]
+    fn describe(&self, address: usize, layout: Layout) -> Misuse {
+        let (kind, object) = match self.runs.find(address) {
+            Some(block) => self.describe_in_block(block, address, layout),
+            None => match self.regions.find_around(address) {
+                Some(region) => {
+                    let object = Object {
+                        address: region.start.addr().get(),
+                        size: region.size,
+                    };
+                    (kind_of_mismatch(object, address, layout), Some(object))
+                }
+                None if address == 0 => (MisuseKind::Null, None),
+                None => (MisuseKind::Foreign, None),
+            },
+        };
+        Misuse {
+            kind,
+            address,
+            layout,
+            object,
+        }
+    }
+
+    /// Says what is wrong with giving back `address`, which lies in `block`, with `layout`.
+    fn describe_in_block(
+        &self,
+        block: Block,
+        address: usize,
+        layout: Layout,
+    ) -> (MisuseKind, Option<Object>) {
+        let page = page_in_block(address);
+        let Some(run) = run_around(block, address) else {
+            let kind = if page == 0 {
+                MisuseKind::Foreign
+            } else {
+                MisuseKind::DoubleFree
+            };
+            return (kind, None);
+        };
+        let start = run.start().addr().get();
+        let RunKind::Stacks(class) = run.kind else {
+            if run.kind == RunKind::Records {
+                return (MisuseKind::Foreign, None);
+            }
+            let object = Object {
+                address: start,
+                size: run.pages() * PAGE_SIZE,
+            };
+            return (kind_of_mismatch(object, address, layout), Some(object));
+        };
+        let size = class.class().chunk_size as usize;
+        let chunk = class.class().chunk_around(address - start);
+        if chunk >= run.capacity() {
+            return (MisuseKind::Foreign, None);
+        }
+        let object = Object {
+            address: start + chunk * size,
+            size,
+        };
+        if run.stacks.is_free(chunk) {
+            return (MisuseKind::DoubleFree, Some(object));
+        }
+        (kind_of_mismatch(object, address, layout), Some(object))
+    }
+}
+
+/// Says how `address` and `layout` fail to be those of the live `object` that the address belongs to.
+fn kind_of_mismatch(object: Object, address: usize, layout: Layout) -> MisuseKind {
+    if object.address != address {
+        return MisuseKind::Interior;
+    }
+    // If this size gets such an object with some alignment, the alignment is at fault.
+    let gets_it = |align| match Layout::from_size_align(layout.size(), align).map(placement) {
+        Ok(Placement::Chunk(class)) => class.class().chunk_size as usize == object.size,
+        Ok(Placement::Run { pages, .. }) => pages * PAGE_SIZE == object.size,
+        Ok(Placement::Region { size, .. }) => size == object.size,
+        _ => false,
+    };
+    let alignments = (0..=PAGE_SIZE.trailing_zeros()).map(|shift| 1_usize << shift);
+    if alignments.into_iter().any(gets_it) {
+        MisuseKind::WrongAlignment
+    } else {
+        MisuseKind::WrongSize
+    }
+}

@@ -1,0 +1,44 @@
+//! Layer 4: who may enter the heap.
+//!
+//! Owns mutual exclusion and one piece of state more: the handler for wrong frees, so that it is read under the lock
+//! and called after it. Refuses to know everything below.
+//!
+//! The kind of lock is the user's: any [`lock_api::RawMutex`]. A kernel brings one that masks interrupts while it is
+//! held, so that handlers may allocate; on a host, a spin lock will do. What happens under the lock is bounded, calls
+//! nothing but the source, and neither formats nor panics: printing may allocate.
+
+use lock_api::{Mutex, MutexGuard, RawMutex};
+
+use crate::factory_chain::FactoryChain;
+use crate::misuse::Misuse;
+
+/// What the lock guards.
+#[derive(Debug)]
+pub(crate) struct Guarded {
+    /// Layers 1 to 3.
+    pub(crate) chain: FactoryChain,
+    /// What to call after a wrong free, when the lock is gone.
+    pub(crate) on_misuse: fn(Misuse),
+}
+
+/// The chain behind a lock.
+pub(crate) struct Lock<R>(Mutex<R, Guarded>);
+
+impl<R: RawMutex> Lock<R> {
+    /// Creates an unlocked, empty heap.
+    pub(crate) const fn new(on_misuse: fn(Misuse)) -> Self {
+        Self(Mutex::const_new(
+            R::INIT,
+            Guarded {
+                chain: FactoryChain::new(),
+                on_misuse,
+            },
+        ))
+    }
+
+    /// Waits for the lock and enters.
+    #[inline]
+    pub(crate) fn enter(&self) -> MutexGuard<'_, R, Guarded> {
+        self.0.lock()
+    }
+}

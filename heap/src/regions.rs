@@ -1,0 +1,183 @@
+//! What is larger than a block: regions, each an allocation of its own.
+//!
+//! Owns the record of every region. A record lives in a chunk of the heap itself, away from the region, so that a
+//! wrong free is found by looking at records alone and nothing of the user's is ever read. Knows nothing of the source
+//! that regions come from, nor of the lists that records' chunks come from.
+//!
+//! Cost: at most 48 steps along the tree of addresses.
+
+use core::cell::Cell;
+use core::fmt;
+use core::ops::Deref;
+use core::ptr::NonNull;
+
+use crate::list::{Linked, Links, List};
+use crate::size_class::ClassIndex;
+use crate::trie::{Children, Trie, TrieNode};
+
+const _: () = assert!(
+    size_of::<RegionInfo>() <= ClassIndex::OF_RECORDS.class().chunk_size as usize,
+    "a region's record fits a chunk of the records' class"
+);
+
+/// What the heap knows of a region.
+#[derive(Debug)]
+pub(crate) struct RegionInfo {
+    /// The first byte.
+    pub(crate) start: NonNull<u8>,
+    /// Bytes, a multiple of the page.
+    pub(crate) size: usize,
+    /// Neighbours in the list of all regions.
+    links: Links<Region>,
+    /// Subtrees in the tree of addresses.
+    children: Children<Region>,
+}
+
+/// The record of a region.
+///
+/// # Invariants
+///
+/// The pointer is that of an initialised [`RegionInfo`] in a chunk that the heap took for it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Region(NonNull<RegionInfo>);
+
+impl Region {
+    /// Writes the record of a region into `chunk`.
+    ///
+    /// # Safety
+    ///
+    /// `chunk` is a chunk of the records' class, valid for reads and writes, and used for nothing else as long as any
+    /// copy of the handle is in use.
+    pub(crate) unsafe fn install(chunk: NonNull<u8>, start: NonNull<u8>, size: usize) -> Self {
+        let record = chunk.cast::<RegionInfo>();
+        let info = RegionInfo {
+            start,
+            size,
+            links: Links::default(),
+            children: [Cell::new(None), Cell::new(None)],
+        };
+        // SAFETY: the caller hands over the chunk; it is large enough (asserted above), and chunks of a
+        // power-of-two class are aligned to their size.
+        unsafe { record.write(info) };
+        // INVARIANT: just initialised.
+        Self(record)
+    }
+
+    /// Returns the chunk that the record lives in.
+    pub(crate) const fn chunk(self) -> NonNull<u8> {
+        self.0.cast()
+    }
+}
+
+impl Deref for Region {
+    type Target = RegionInfo;
+
+    fn deref(&self) -> &RegionInfo {
+        // SAFETY: initialised and valid (invariant); only shared references to it exist, and what changes is a cell.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl Linked for Region {
+    fn links(&self) -> &Links<Self> {
+        &self.links
+    }
+}
+
+/// Returns the key of a region that begins at `address`: the bits of a canonical address that tell it from others.
+const fn region_key(address: usize) -> u64 {
+    (address as u64) << 16
+}
+
+impl TrieNode for Region {
+    fn key(&self) -> u64 {
+        region_key(self.start.addr().get())
+    }
+
+    fn children(&self) -> &Children<Self> {
+        &self.children
+    }
+}
+
+impl fmt::Debug for Region {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Region({:#x}, {} bytes)", self.start.addr(), self.size)
+    }
+}
+
+/// Every region of a heap.
+#[derive(Debug)]
+pub(crate) struct Regions {
+    /// Regions by address.
+    by_address: Trie<Region>,
+    /// All regions.
+    all: List<Region>,
+    /// How many there are.
+    count: usize,
+    /// Their bytes together.
+    bytes: usize,
+}
+
+impl Regions {
+    /// Creates an empty set.
+    pub(crate) const fn new() -> Self {
+        Self {
+            by_address: Trie::new(),
+            all: List::new(),
+            count: 0,
+            bytes: 0,
+        }
+    }
+
+    /// Returns how many regions there are.
+    pub(crate) const fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Returns the bytes of all regions together.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Adds a region.
+    pub(crate) fn add(&mut self, region: Region) {
+        self.by_address.insert(region);
+        self.all.push(region);
+        self.count += 1;
+        self.bytes += region.size;
+    }
+
+    /// Takes out a region.
+    pub(crate) fn remove(&mut self, region: Region) {
+        self.by_address.remove(region);
+        self.all.remove(region);
+        self.count -= 1;
+        self.bytes -= region.size;
+    }
+
+    /// Returns the region that `address` lies in.
+    pub(crate) fn find_around(&self, address: usize) -> Option<Region> {
+        let region = self.by_address.find_at_or_below(region_key(address))?;
+        let offset = address.checked_sub(region.start.addr().get())?;
+        if offset < region.size {
+            Some(region)
+        } else {
+            None
+        }
+    }
+
+    /// Returns every region. Cost: the number of regions.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Region> + use<> {
+        self.all.iter()
+    }
+
+    /// Returns whether list and tree hold the same regions. Cost: the number of regions.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.all.is_linked_both_ways()
+            && self.iter().count() == self.count
+            && self.iter().map(|region| region.size).sum::<usize>() == self.bytes
+            && self
+                .iter()
+                .all(|region| self.by_address.find(region.key()) == Some(region))
+    }
+}

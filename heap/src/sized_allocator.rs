@@ -1,0 +1,172 @@
+//! Layer 2: a linked list of stacks of one chunk size.
+//!
+//! Owns which stacks of its size have room: a stack that fills leaves the list, and comes back to its head with its
+//! first free chunk. Refuses to know other sizes, and where the memory of stacks comes from and goes to.
+//!
+//! ```text
+//! with_room ──▶ stack ◀──▶ stack ◀──▶ stack       full stacks hang nowhere: a free finds them by address
+//!               (head: chunks are taken here)
+//! ```
+//!
+//! A stack that loses its last chunk is handed up, so that its pages can go back, with one exception: the only stack
+//! of the list stays as its *spare*. Otherwise a program that allocates and frees one object over and over would make
+//! and unmake a stack each time. There is never more than one empty stack in a list.
+//!
+//! Cost: constant.
+
+use core::ptr::NonNull;
+
+use crate::block::{Run, RunKind};
+use crate::list::List;
+use crate::size_class::SizeClass;
+
+/// All stacks of one size.
+#[derive(Debug)]
+pub(crate) struct SizedAllocator {
+    /// Stacks with at least one free chunk.
+    with_room: List<Run>,
+    /// The stack of the list without a taken chunk.
+    spare: Option<Run>,
+    /// What is counted.
+    pub(crate) counters: Counters,
+}
+
+/// What a sized allocator counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counters {
+    /// Runs of stacks there are.
+    pub(crate) runs: usize,
+    /// Chunks in them.
+    pub(crate) capacity: usize,
+    /// Chunks ever handed out.
+    pub(crate) allocations: u64,
+    /// Chunks ever taken back.
+    pub(crate) frees: u64,
+}
+
+/// What became of the stack that a chunk was taken from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Taken {
+    /// The chunk.
+    pub(crate) chunk: NonNull<u8>,
+    /// The stack, if this is its first chunk.
+    pub(crate) woken: Option<Run>,
+}
+
+/// What became of the stack that a chunk went back to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Returned {
+    /// It has more chunks taken.
+    StillUsed,
+    /// It is empty, and stays in the list as the spare.
+    KeptAsSpare,
+    /// It is empty and has left the list: its pages can go back.
+    Released,
+}
+
+impl SizedAllocator {
+    /// Creates an allocator without stacks.
+    pub(crate) const fn new() -> Self {
+        Self {
+            with_room: List::new(),
+            spare: None,
+            counters: Counters {
+                runs: 0,
+                capacity: 0,
+                allocations: 0,
+                frees: 0,
+            },
+        }
+    }
+
+    /// Takes a chunk of `chunk_size` bytes from the first stack. `None` when the list has run dry.
+    #[inline]
+    pub(crate) fn allocate(&mut self, chunk_size: usize) -> Option<Taken> {
+        let run = self.with_room.first()?;
+        let chunk = run.take_chunk(chunk_size)?;
+        self.counters.allocations += 1;
+        if run.is_full() {
+            self.with_room.remove(run);
+        }
+        let woken = if run.used() == 1 { Some(run) } else { None };
+        if woken.is_some() {
+            self.spare = None;
+        }
+        Some(Taken { chunk, woken })
+    }
+
+    /// Takes back chunk `chunk` of `run`, a run of this list's stacks.
+    ///
+    /// # Errors
+    ///
+    /// [`NotTaken`](crate::bitmapped_stack::NotTaken), with nothing changed, when the chunk is free.
+    #[inline]
+    pub(crate) fn deallocate(
+        &mut self,
+        run: Run,
+        chunk: usize,
+    ) -> Result<Returned, crate::bitmapped_stack::NotTaken> {
+        let was_full = run.is_full();
+        run.put_chunk(chunk)?;
+        self.counters.frees += 1;
+        if was_full {
+            self.with_room.push(run);
+        }
+        if run.used() > 0 {
+            return Ok(Returned::StillUsed);
+        }
+        if self.with_room.is_only(run) {
+            self.spare = Some(run);
+            return Ok(Returned::KeptAsSpare);
+        }
+        self.release(run);
+        Ok(Returned::Released)
+    }
+
+    /// Puts a new stack, empty, at the head of the list.
+    pub(crate) fn refill(&mut self, run: Run) {
+        self.with_room.push(run);
+        self.spare = Some(run);
+        self.counters.runs += 1;
+        self.counters.capacity += run.capacity();
+    }
+
+    /// Takes the empty stack `run` out of the list.
+    pub(crate) fn release(&mut self, run: Run) {
+        debug_assert!(run.used() == 0, "only an empty stack is released");
+        self.with_room.remove(run);
+        if self.spare == Some(run) {
+            self.spare = None;
+        }
+        self.counters.runs -= 1;
+        self.counters.capacity -= run.capacity();
+    }
+
+    /// Returns the stack without a taken chunk, if there is one.
+    pub(crate) const fn spare(&self) -> Option<Run> {
+        self.spare
+    }
+
+    /// Returns whether there is a chunk to be had without a new stack.
+    pub(crate) const fn has_room(&self) -> bool {
+        !self.with_room.is_empty()
+    }
+
+    /// Returns the stacks with room. Cost: their number.
+    pub(crate) fn with_room(&self) -> impl Iterator<Item = Run> + use<> {
+        self.with_room.iter()
+    }
+
+    /// Returns whether list, spare and stacks agree. Cost: the number of stacks with room.
+    pub(crate) fn is_sound(&self, kind: RunKind, class: &SizeClass) -> bool {
+        let fits = |run: Run| {
+            run.kind == kind
+                && run.capacity() == class.chunks_in(run.pages())
+                && run.used() + run.stacks.free_chunks() == run.capacity()
+                && run.stacks.height(run.capacity()) >= run.used()
+                && !run.is_full()
+                && (run.used() == 0) == (self.spare == Some(run))
+        };
+        self.with_room.is_linked_both_ways() && self.with_room().all(fits)
+    }
+}
