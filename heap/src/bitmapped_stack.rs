@@ -70,12 +70,12 @@ impl BitmappedStack {
     }
 
     /// Returns the free chunks.
-    pub(crate) const fn free(&self) -> Bitmap {
+    pub(crate) fn free(&self) -> Bitmap {
         self.free.get()
     }
 
     /// Returns one past the highest taken chunk of a stack of `chunks` chunks, or 0.
-    pub(crate) const fn height(&self, chunks: usize) -> usize {
+    pub(crate) fn height(&self, chunks: usize) -> usize {
         Bitmap::below(chunks).without(self.free.get()).height()
     }
 }

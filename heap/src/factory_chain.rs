@@ -83,6 +83,10 @@ enum Located {
     Region(Region),
 }
 
+// SAFETY: the chain's pointers lead to memory that the source gave to this heap and to nobody else, so it may be entered
+// from any thread, one at a time: none of it is bound to a thread.
+unsafe impl Send for FactoryChain {}
+
 impl FactoryChain {
     /// Creates a chain that holds no memory.
     pub(crate) const fn new() -> Self {

@@ -171,12 +171,8 @@ fn class_statistics(chain: &FactoryChain, index: ClassIndex) -> ClassStatistics 
 }
 
 /// Returns `part` of `whole` in per cent, 0 where there is no whole.
-const fn percent(part: usize, whole: usize) -> usize {
-    if whole == 0 {
-        0
-    } else {
-        part.saturating_mul(100) / whole
-    }
+fn percent(part: usize, whole: usize) -> usize {
+    part.saturating_mul(100).checked_div(whole).unwrap_or(0)
 }
 
 /// A number of bytes that displays in the unit that suits it: `512 B`, `1.5 KiB`, `3.2 MiB`.
