@@ -154,7 +154,7 @@ impl FactoryChain {
             Located::Whole(run) => self.deallocate_run(run, source),
             Located::Region(region) => self.deallocate_region(region, source),
         }
-        self.totals.requested -= layout.size();
+        self.uncount_requested(layout.size());
         Ok(())
     }
 
@@ -183,7 +183,7 @@ impl FactoryChain {
             _ => false,
         };
         if fits {
-            self.totals.requested -= layout.size();
+            self.uncount_requested(layout.size());
             self.count_requested(new_size);
         }
         Ok(fits)
@@ -225,6 +225,13 @@ impl FactoryChain {
     fn count_requested(&mut self, size: usize) {
         self.totals.requested += size;
         self.totals.requested_peak = self.totals.requested_peak.max(self.totals.requested);
+    }
+
+    /// Takes from the bytes asked for. Sizes that get the same chunk are told apart by nobody, so what comes back may
+    /// be more than what was asked for.
+    #[inline]
+    fn uncount_requested(&mut self, size: usize) {
+        self.totals.requested = self.totals.requested.saturating_sub(size);
     }
 
     /// Notes a new peak of what is held.

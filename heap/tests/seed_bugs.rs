@@ -4,8 +4,11 @@ mod common;
 
 use std::thread;
 
-use common::{Object, allocate, assert_apart, assert_empty, assert_sound, give_back, heap, layout};
-use stack_alloc::{BLOCK_SIZE, Misuse, MisuseKind, PAGE_SIZE};
+use common::{
+    Object, allocate, assert_apart, assert_empty, assert_sound, give_back, heap, layout, remember,
+    seen,
+};
+use stack_alloc::{BLOCK_SIZE, MisuseKind, PAGE_SIZE};
 
 const KIB: usize = 1024;
 
@@ -182,22 +185,19 @@ fn two_heaps_share_nothing() {
 
 #[test]
 fn a_double_free_is_reported() {
-    thread_local! {
-        static SEEN: core::cell::Cell<Option<Misuse>> = const { core::cell::Cell::new(None) };
-    }
     let heap = heap(64 << 20);
-    heap.set_misuse_handler(|misuse| SEEN.set(Some(misuse)));
+    heap.set_misuse_handler(remember);
     let small = layout(48, 8);
     let kept = Object::new(&heap, small, 1);
     let pointer = allocate(&heap, small);
     give_back(&heap, pointer, small);
-    assert_eq!(SEEN.take(), None);
+    assert_eq!(seen(), []);
     give_back(&heap, pointer, small);
-    let seen = SEEN.take().expect("it was reported");
-    assert_eq!(
-        (seen.kind, seen.address),
-        (MisuseKind::DoubleFree, pointer.addr())
-    );
+    let seen: Vec<_> = seen()
+        .iter()
+        .map(|misuse| (misuse.kind, misuse.address))
+        .collect();
+    assert_eq!(seen, [(MisuseKind::DoubleFree, pointer.addr())]);
     kept.free(&heap);
     assert_empty(&heap);
 }

@@ -2,13 +2,14 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 use core::alloc::{GlobalAlloc, Layout};
+use core::cell::RefCell;
 use core::ops::Range;
 use core::ptr::NonNull;
 use std::alloc::System;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use stack_alloc::{Allocator, BLOCK_SIZE, KEPT_BLOCKS, MemorySource, PAGE_SIZE};
+use stack_alloc::{Allocator, BLOCK_SIZE, KEPT_BLOCKS, MemorySource, Misuse, PAGE_SIZE};
 
 /// The heap under test.
 pub(crate) type Heap = Allocator<CountingSource>;
@@ -86,6 +87,11 @@ impl CountingSource {
     /// Returns the number of blocks and regions that are out.
     pub(crate) fn pieces_out(&self) -> usize {
         self.ledger().out.len()
+    }
+
+    /// Returns the addresses of the blocks and regions that are out, lowest first.
+    pub(crate) fn addresses(&self) -> Vec<usize> {
+        self.ledger().out.keys().copied().collect()
     }
 
     /// Returns how often the source was asked for a block or region.
@@ -338,6 +344,21 @@ pub(crate) fn reallocate(
 ) -> *mut u8 {
     // SAFETY: either this is an object that the caller gives up, or the heap promises to refuse it.
     unsafe { heap.realloc(pointer, layout, size) }
+}
+
+thread_local! {
+    /// What [`remember`] was called with on this thread.
+    static SEEN: RefCell<Vec<Misuse>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A handler for wrong frees that writes them down, for [`seen`].
+pub(crate) fn remember(misuse: Misuse) {
+    SEEN.with_borrow_mut(|seen| seen.push(misuse));
+}
+
+/// Returns the wrong frees seen on this thread since the last call.
+pub(crate) fn seen() -> Vec<Misuse> {
+    SEEN.take()
 }
 
 /// Asserts that no two objects share a byte.
