@@ -1,8 +1,14 @@
-//! Kernel.
+//! The bootable kernel: boots, then answers commands on the serial console.
 #![no_std]
 #![no_main]
-use core::panic::PanicInfo;
-bootloader_api::entry_point!(main);
-fn main(_: &'static mut bootloader_api::BootInfo) -> ! { loop {} }
-#[panic_handler]
-fn panic(_: &PanicInfo<'_>) -> ! { loop {} }
+
+use bootloader_api::{BootInfo, entry_point};
+use kernel::{boot, prompt};
+
+entry_point!(main, config = &boot::CONFIG);
+
+/// Called by the boot loader, with its description of the machine.
+fn main(boot_info: &'static mut BootInfo) -> ! {
+    boot::start(boot_info);
+    prompt::run()
+}

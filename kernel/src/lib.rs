@@ -1,0 +1,54 @@
+//! A kernel that lives on `stack_alloc`.
+//!
+//! It is a library so that the bootable kernel (`main.rs`) and the test image (`tests/kernel.rs`) are the same kernel. What
+//! touches the machine is compiled for the machine alone; the pure modules are compiled for the host too, where their unit
+//! tests run:
+//!
+//! ```text
+//! cargo test                                                     the test image, in QEMU
+//! cargo test -p kernel --lib --target x86_64-unknown-linux-gnu   the pure modules, on the host
+//! ```
+//!
+//! Where to read: [`boot`] tells the story from the boot loader to the heap, [`memory`] explains the memory,
+//! [`interrupts`] who is called when, [`failure`] what happens when all goes wrong.
+#![cfg_attr(not(test), no_std)]
+#![cfg_attr(target_os = "none", feature(abi_x86_interrupt))]
+
+#[cfg(target_os = "none")]
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+// Pure: numbers and text.
+pub mod arguments;
+pub mod command_line;
+pub mod exception;
+pub mod line_editor;
+pub mod memory;
+pub mod protocol;
+
+// What touches the machine.
+#[cfg(target_os = "none")]
+pub mod backtrace;
+#[cfg(target_os = "none")]
+pub mod boot;
+#[cfg(target_os = "none")]
+pub mod console;
+#[cfg(target_os = "none")]
+pub mod failure;
+#[cfg(target_os = "none")]
+pub mod gdt;
+#[cfg(target_os = "none")]
+pub mod interrupts;
+#[cfg(target_os = "none")]
+pub mod lock;
+#[cfg(target_os = "none")]
+pub mod prompt;
+#[cfg(target_os = "none")]
+pub mod qemu;
+#[cfg(target_os = "none")]
+pub mod serial;
+#[cfg(target_os = "none")]
+pub mod stacks;
+#[cfg(target_os = "none")]
+pub mod testing;

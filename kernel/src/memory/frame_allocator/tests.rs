@@ -1,0 +1,231 @@
+//! Against a plain list of booleans, and small domains whole.
+
+use std::string::ToString;
+use std::vec;
+use std::vec::Vec;
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// Runs `body` with an allocator for the frames below `end` that manages `ranges`.
+fn with_allocator<T>(end: u64, ranges: &[(u64, u64)], body: impl FnOnce(&mut FrameAllocator<'_>) -> T) -> T {
+    let mut memory = vec![0xdead_beef; FrameAllocator::words_for(end)];
+    let mut allocator = FrameAllocator::new(end, &mut memory);
+    for &(first, end) in ranges {
+        allocator.add(FrameRange::from_numbers(first, end)).expect("the ranges of a test do not overlap");
+    }
+    body(&mut allocator)
+}
+
+#[test]
+fn frames_come_from_broken_blocks_first() {
+    with_allocator(64 * 4, &[(0, 128), (130, 140)], |frames| {
+        assert_eq!(frames.allocate_frame(), Ok(Frame::from_number(130)));
+        assert_eq!(frames.statistics().whole_blocks, 2);
+        for _ in 1..10 {
+            frames.allocate_frame().expect("there are ten in the broken block");
+        }
+        assert_eq!(frames.allocate_frame(), Ok(Frame::from_number(0)));
+        assert_eq!(frames.allocate_block(), Ok(Frame::from_number(64)));
+        assert_eq!(frames.allocate_block(), Err(OutOfFrames));
+    });
+}
+
+#[test]
+fn all_frames_are_given_once_and_come_back() {
+    with_allocator(1000, &[(3, 70), (128, 1000)], |frames| {
+        let before = frames.statistics();
+        assert_eq!(before, FrameStatistics { total: 939, free: 939, largest_run: 872, whole_blocks: 13 });
+        let mut all: Vec<_> = core::iter::from_fn(|| frames.allocate_frame().ok()).collect();
+        assert_eq!(frames.statistics(), FrameStatistics { total: 939, ..FrameStatistics::default() });
+        all.sort_unstable();
+        assert!(all.windows(2).all(|pair| pair[0] < pair[1]));
+        for frame in all {
+            frames.free_frame(frame).expect("it was given");
+        }
+        assert_eq!(frames.statistics(), before);
+    });
+}
+
+#[test]
+fn wrong_frees_are_named_and_change_nothing() {
+    with_allocator(256, &[(64, 250)], |frames| {
+        let frame = frames.allocate_frame().expect("there is room");
+        let block = frames.allocate_block().expect("there is room");
+        let before = frames.statistics();
+        assert_eq!(frames.free_frame(Frame::from_number(3)), Err(FreeError::NotManaged(Frame::from_number(3))));
+        assert_eq!(frames.free_frame(Frame::from_number(255)), Err(FreeError::NotManaged(Frame::from_number(255))));
+        assert_eq!(frames.free_frame(Frame::from_number(256)), Err(FreeError::OutOfRange(Frame::from_number(256))));
+        assert!(matches!(frames.free_frame(Frame::from_number(u64::MAX - 1)), Err(FreeError::OutOfRange(_))));
+        assert_eq!(frames.free_frame(Frame::from_number(249)), Err(FreeError::AlreadyFree(Frame::from_number(249))));
+        let beside_block = Frame::from_number(block.number() + 1);
+        assert_eq!(frames.free_block(beside_block), Err(FreeError::NotABlock(beside_block)));
+        let too_long = FrameRange::from_numbers(block.number(), block.number() + 65);
+        let behind_block = Frame::from_number(block.number() + 64);
+        assert_eq!(frames.free_region(too_long), Err(FreeError::AlreadyFree(behind_block)));
+        assert_eq!(frames.statistics(), before);
+        frames.free_block(block).expect("it was given");
+        frames.free_frame(frame).expect("it was given");
+        assert_eq!(frames.free_frame(frame), Err(FreeError::AlreadyFree(frame)));
+        assert_eq!(frames.statistics().free, 186);
+    });
+}
+
+#[test]
+fn adding_twice_or_too_far_is_refused_whole() {
+    with_allocator(128, &[(10, 20)], |frames| {
+        assert!(matches!(frames.add(FrameRange::from_numbers(0, 11)), Err(FreeError::AlreadyFree(frame)) if frame.number() == 10));
+        assert!(matches!(frames.add(FrameRange::from_numbers(100, 129)), Err(FreeError::OutOfRange(frame)) if frame.number() == 128));
+        assert_eq!(frames.statistics().total, 10);
+    });
+}
+
+#[test]
+fn senseless_regions_are_refused() {
+    with_allocator(128, &[(0, 128)], |frames| {
+        for (count, align) in [(0, 1), (1, 0), (1, 3), (129, 1), (u64::MAX, 1), (1, 1 << 63)] {
+            let region = frames.allocate_region(count, align);
+            assert!(region == Err(OutOfFrames) || (align == 1 << 63 && region.is_ok_and(|r| r.first.number() == 0)), "{count} {align}");
+        }
+    });
+}
+
+#[test]
+fn every_hole_of_a_small_memory_is_found_exactly() {
+    // Every run in 192 frames with a stride, and every length around it: first fit finds the run or nothing.
+    for first in (0..192).step_by(3) {
+        for end in (first + 1..=192).step_by(5) {
+            with_allocator(192, &[(first, end)], |frames| {
+                let length = end - first;
+                assert_eq!(frames.statistics().largest_run, length);
+                assert_eq!(frames.allocate_region(length + 1, 1), Err(OutOfFrames));
+                assert_eq!(frames.allocate_region(length, 1), Ok(FrameRange::from_numbers(first, end)));
+                assert_eq!(frames.statistics().free, 0);
+            });
+        }
+    }
+}
+
+#[test]
+fn statistics_read_like_a_table() {
+    let statistics = FrameStatistics { total: 1024, free: 256, largest_run: 128, whole_blocks: 2 };
+    let text = statistics.to_string();
+    assert!(text.contains("total                         1024           4.0"), "{text}");
+    assert!(text.contains("used                           768           3.0"), "{text}");
+    assert!(text.contains("2 whole blocks of 256 KiB are free."), "{text}");
+}
+
+/// What a random user does.
+#[derive(Clone, Debug)]
+enum Step {
+    /// Ask for a frame.
+    Frame,
+    /// Ask for a block.
+    Block,
+    /// Ask for a region of so many frames with such an alignment.
+    Region(u64, u64),
+    /// Give back one of the things held.
+    GiveBack(prop::sample::Index),
+    /// Give back frames that may be anybody's.
+    WrongFree(u64, u64),
+}
+
+/// Any step.
+fn any_step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        3 => Just(Step::Frame),
+        2 => Just(Step::Block),
+        3 => (1..400u64, 0..9u32).prop_map(|(frames, shift)| Step::Region(frames, 1 << shift)),
+        5 => any::<prop::sample::Index>().prop_map(Step::GiveBack),
+        1 => (0..1100u64, 1..70u64).prop_map(|(first, frames)| Step::WrongFree(first, frames)),
+    ]
+}
+
+/// The state of a frame in the model.
+#[derive(Clone, Copy, PartialEq)]
+enum Model {
+    /// Not ours.
+    Hole,
+    /// Ours and free.
+    Free,
+    /// Handed out.
+    Taken,
+}
+
+/// The lowest run of free frames that fits, the slow way.
+fn first_fit(model: &[Model], frames: u64, align: u64) -> Option<u64> {
+    let fits = |first: u64| {
+        let range = usize::try_from(first).ok()?..usize::try_from(first + frames).ok()?;
+        Some(model.get(range)?.iter().all(|&state| state == Model::Free))
+    };
+    (0..model.len() as u64).step_by(usize::try_from(align).ok()?).find(|&first| fits(first) == Some(true))
+}
+
+/// The longest run of free frames, the slow way.
+fn longest_run(model: &[Model]) -> u64 {
+    model.split(|&state| state != Model::Free).map(|run| run.len() as u64).max().unwrap_or(0)
+}
+
+proptest! {
+    #[test]
+    fn behaves_like_a_list_of_booleans(
+        holes in prop::collection::vec((0..1000usize, 1..100usize), 0..6),
+        steps in prop::collection::vec(any_step(), 1..120),
+    ) {
+        let mut model = vec![Model::Free; 1000];
+        for (first, length) in holes {
+            for state in model.iter_mut().skip(first).take(length) { *state = Model::Hole; }
+        }
+        let ranges: Vec<(u64, u64)> = (0..1000).filter(|&i| model[i] == Model::Free).map(|i| (i as u64, i as u64 + 1)).collect();
+        with_allocator(1000, &ranges, |frames| {
+            let mut held: Vec<FrameRange> = Vec::new();
+            for step in steps {
+                let before = frames.statistics();
+                let given = match step {
+                    Step::Frame => frames.allocate_frame().ok().map(|frame| FrameRange::from_numbers(frame.number(), frame.number() + 1)),
+                    Step::Block => {
+                        let expected = first_fit(&model, 64, 64);
+                        let block = frames.allocate_block().ok().map(|frame| FrameRange::from_numbers(frame.number(), frame.number() + 64));
+                        prop_assert_eq!(block.map(|block| block.first.number()), expected);
+                        block
+                    }
+                    Step::Region(count, align) => {
+                        let region = frames.allocate_region(count, align).ok();
+                        prop_assert_eq!(region.map(|region| region.first.number()), first_fit(&model, count, align));
+                        region
+                    }
+                    Step::GiveBack(index) => {
+                        if !held.is_empty() {
+                            let range = held.swap_remove(index.index(held.len()));
+                            prop_assert_eq!(frames.free_region(range), Ok(()));
+                            for number in range.first.number()..range.end.number() { model[number as usize] = Model::Free; }
+                        }
+                        None
+                    }
+                    Step::WrongFree(first, count) => {
+                        let all_taken = (first..first + count).all(|number| model.get(number as usize) == Some(&Model::Taken));
+                        if !all_taken {
+                            prop_assert!(frames.free_region(FrameRange::from_numbers(first, first + count)).is_err());
+                            prop_assert_eq!(frames.statistics(), before);
+                        }
+                        None
+                    }
+                };
+                if let Some(range) = given {
+                    for number in range.first.number()..range.end.number() {
+                        prop_assert!(model[number as usize] == Model::Free, "handed out twice, or not ours");
+                        model[number as usize] = Model::Taken;
+                    }
+                    held.push(range);
+                }
+                let now = frames.statistics();
+                prop_assert_eq!(now.free, model.iter().filter(|&&state| state == Model::Free).count() as u64);
+                prop_assert_eq!(now.largest_run, longest_run(&model));
+                let whole = model.chunks_exact(64).filter(|block| block.iter().all(|&state| state == Model::Free)).count();
+                prop_assert_eq!(now.whole_blocks, whole as u64);
+            }
+            Ok(())
+        })?;
+    }
+}

@@ -1,0 +1,62 @@
+//! Where kernel and heap meet: frames as the memory that `stack_alloc` asks for, and the global allocator itself.
+
+use core::ptr::NonNull;
+
+use stack_alloc::{Allocator, MemorySource, PAGE_SIZE};
+
+use super::frame::{FRAME_SIZE, FrameRange};
+use super::frame_allocator::FreeError;
+use super::physical::{frame_of, frame_pointer, with_frames};
+use crate::lock::InterruptMaskingLock;
+
+/// The kernel's heap: `Box`, `Vec` and all others allocate here, in interrupt handlers too.
+#[global_allocator]
+pub static HEAP: Allocator<FrameSource, InterruptMaskingLock> = Allocator::new(FrameSource);
+
+/// Physical frames, seen through the mapping of all physical memory.
+#[derive(Clone, Copy, Debug)]
+pub struct FrameSource;
+
+// SAFETY:
+// 1. Frames are mapped for good and have one owner: the frame allocator gives a free one once until it is back.
+// 2. A block is 64 frames whose first number is a multiple of 64, and the mapping's base is aligned to far more.
+// 3. A region has as many frames as asked; its first number is a multiple of the alignment in frames.
+unsafe impl MemorySource for FrameSource {
+    fn get_block(&self) -> Option<NonNull<u8>> {
+        with_frames(|frames| frames.allocate_block().ok()).map(frame_pointer)
+    }
+
+    unsafe fn release_block(&self, block: NonNull<u8>) {
+        let released = frame_of(block).map(|first| with_frames(|frames| frames.free_block(first)));
+        report(released);
+    }
+
+    fn get_region(&self, size: usize, align: usize) -> Option<NonNull<u8>> {
+        let (frames, align_frames) = ((size / PAGE_SIZE) as u64, (align / PAGE_SIZE) as u64);
+        let region = with_frames(|allocator| allocator.allocate_region(frames, align_frames).ok());
+        region.map(|region| frame_pointer(region.first))
+    }
+
+    unsafe fn release_region(&self, region: NonNull<u8>, size: usize) {
+        let frames = (size / PAGE_SIZE) as u64;
+        let released = frame_of(region).map(|first| {
+            let range = FrameRange::from_numbers(first.number(), first.number() + frames);
+            with_frames(|allocator| allocator.free_region(range))
+        });
+        report(released);
+    }
+
+    fn largest_region(&self) -> usize {
+        let frames = with_frames(|frames| frames.statistics().largest_run);
+        usize::try_from(frames * FRAME_SIZE).unwrap_or(usize::MAX)
+    }
+}
+
+/// Notices a release that the frame allocator refuses: the contract of [`MemorySource`] excludes it, so the heap itself
+/// would be broken. In a release build the frames are then lost rather than handed out twice.
+fn report(released: Option<Result<(), FreeError>>) {
+    debug_assert_eq!(released, Some(Ok(())), "the heap gave back memory that it does not have");
+}
+
+/// Pages and frames are of one size.
+const _: () = assert!(PAGE_SIZE as u64 == FRAME_SIZE);

@@ -1,0 +1,140 @@
+//! The one frame allocator of the machine, and where frames are found in the address space.
+
+use core::fmt;
+use core::ptr::{self, NonNull};
+use core::slice;
+
+use bootloader_api::info::MemoryRegion;
+use lock_api::Mutex;
+use spin::Once;
+
+use super::PHYSICAL_MEMORY_BASE;
+use super::frame::{FRAME_SIZE, Frame, FrameRange};
+use super::frame_allocator::{FRAMES_PER_BLOCK, FrameAllocator, FrameStatistics, LARGEST_END};
+use super::memory_map::MemoryMap;
+use crate::lock::InterruptMaskingLock;
+
+/// The least memory to go on with, in frames: room for a few blocks of the heap. 1 MiB.
+pub const LEAST_FRAMES: u64 = 256;
+
+/// All usable frames of the machine. `None` until [`init`].
+static FRAMES: Mutex<InterruptMaskingLock, Option<FrameAllocator<'static>>> = Mutex::new(None);
+
+/// The map that the frames came from.
+static MEMORY_MAP: Once<MemoryMap<'static>> = Once::new();
+
+/// The machine has too little memory. Displays as one sentence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooLittleMemory {
+    /// Usable frames that were found.
+    found: u64,
+    /// Frames that are needed.
+    needed: u64,
+}
+
+impl fmt::Display for TooLittleMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kib = |frames: u64| frames * FRAME_SIZE / 1024;
+        let (found, needed) = (kib(self.found), kib(self.needed));
+        write!(f, "too little memory: {found} KiB are usable and the kernel needs {needed} KiB; start the machine with more (MEM=64M is plenty)")
+    }
+}
+
+impl core::error::Error for TooLittleMemory {}
+
+/// Keeps the boot loader's map of memory, sorted; [`memory_map`] gives it from then on.
+pub fn init_memory_map(regions: &'static mut [MemoryRegion]) -> MemoryMap<'static> {
+    *MEMORY_MAP.call_once(|| MemoryMap::new(regions))
+}
+
+/// Returns the machine's memory map; `None` before [`init_memory_map`].
+#[must_use]
+pub fn memory_map() -> Option<MemoryMap<'static>> {
+    MEMORY_MAP.get().copied()
+}
+
+/// Builds the frame allocator out of the map. Its books take the first range of frames that is long enough.
+///
+/// # Errors
+///
+/// [`TooLittleMemory`], where less than [`LEAST_FRAMES`] would be left.
+///
+/// # Safety
+///
+/// 1. All physical memory is mapped, writable, at [`PHYSICAL_MEMORY_BASE`].
+/// 2. Nobody uses a frame that `map` calls usable, now or later, but through the frame allocator.
+/// 3. It is called once.
+pub unsafe fn init_frames(map: MemoryMap<'static>) -> Result<(), TooLittleMemory> {
+    let end = map.usable_end().min(LARGEST_END);
+    let words = FrameAllocator::words_for(end);
+    let book_frames = (words as u64 * 8).div_ceil(FRAME_SIZE);
+    let too_little = TooLittleMemory { found: map.usable_frames(), needed: book_frames + LEAST_FRAMES };
+    let books = map.usable_ranges().find(|range| range.len() >= book_frames).ok_or(too_little)?;
+    let books = FrameRange::from_numbers(books.first.number(), books.first.number() + book_frames);
+
+    // SAFETY: the frames of `books` are mapped (1), nobody else's (2), and long enough for `words`; zeroing makes them valid
+    // words. They are left out below, so they stay the books' alone, and a second call, which would alias, is excluded (3).
+    let memory = unsafe {
+        let start = frame_pointer(books.first).cast::<u64>().as_ptr();
+        start.write_bytes(0, words);
+        slice::from_raw_parts_mut(start, words)
+    };
+    let mut frames = FrameAllocator::new(end, memory);
+    for range in map.usable_ranges() {
+        add_without(&mut frames, range, books, end);
+    }
+    if frames.statistics().free < LEAST_FRAMES || frames.statistics().whole_blocks == 0 {
+        return Err(too_little);
+    }
+    *FRAMES.lock() = Some(frames);
+    Ok(())
+}
+
+/// Adds the frames of `range` that are below `end` and not in `books`.
+fn add_without(frames: &mut FrameAllocator<'static>, range: FrameRange, books: FrameRange, end: u64) {
+    let (first, end) = (range.first.number(), range.end.number().min(end));
+    let pieces = if range.contains(books.first) {
+        [(first, books.first.number()), (books.end.number(), end)]
+    } else {
+        [(first, end), (end, end)]
+    };
+    for (first, end) in pieces {
+        let added = frames.add(FrameRange::from_numbers(first, end));
+        debug_assert_eq!(added, Ok(()), "the ranges of a map are disjoint and below its end");
+    }
+}
+
+/// Runs `body` with the frame allocator, interrupts masked and its lock held: no printing and no allocating in there.
+///
+/// # Panics
+///
+/// If called before [`init_frames`]. The lock is not held then.
+pub fn with_frames<T>(body: impl FnOnce(&mut FrameAllocator<'static>) -> T) -> T {
+    let result = FRAMES.lock().as_mut().map(body);
+    result.expect("the frame allocator is built before the first frame is asked for")
+}
+
+/// Returns what the frame allocator has.
+#[must_use]
+pub fn statistics() -> FrameStatistics {
+    with_frames(|frames| frames.statistics())
+}
+
+/// Returns a pointer to the first byte of a frame, in the mapping of all physical memory.
+#[must_use]
+pub fn frame_pointer(frame: Frame) -> NonNull<u8> {
+    let address = PHYSICAL_MEMORY_BASE + frame.start_address();
+    // An address of memory that Rust did not allocate: this is the one place where such a pointer is made.
+    let pointer = ptr::with_exposed_provenance_mut(usize::try_from(address).expect("addresses have 64 bits"));
+    NonNull::new(pointer).expect("the mapping does not start at address 0")
+}
+
+/// Returns the frame that a pointer of [`frame_pointer`] is in; `None` for one that is below that mapping.
+#[must_use]
+pub fn frame_of(pointer: NonNull<u8>) -> Option<Frame> {
+    let address = (pointer.addr().get() as u64).checked_sub(PHYSICAL_MEMORY_BASE)?;
+    Some(Frame::containing_address(address))
+}
+
+/// A block has as many bytes as the heap says.
+const _: () = assert!(FRAMES_PER_BLOCK * FRAME_SIZE == stack_alloc::BLOCK_SIZE as u64);

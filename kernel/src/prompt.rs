@@ -1,0 +1,134 @@
+//! The prompt: reads commands from the console and runs them, one after the other.
+//!
+//! Works at a terminal and from a pipe alike: it says that it is ready before it reads, echoes what it reads, and a wrong
+//! command is one sentence, after which the next one is read.
+
+use crate::command_line::ArgumentError;
+use crate::line_editor::{Event, LONGEST_LINE, LineEditor};
+use crate::memory::heap_source::HEAP;
+use crate::memory::memory_map::RegionTable;
+use crate::memory::physical;
+use crate::protocol::{Exit, LARGEST_EXIT_CODE, READY_LINE};
+use crate::{command_line, console, print, println, qemu};
+
+/// What is printed when the next command can be typed.
+const PROMPT: &str = "> ";
+
+/// A command.
+struct Command {
+    /// What is typed.
+    name: &'static str,
+    /// What may follow it, for `help`.
+    arguments: &'static str,
+    /// What it does, for `help`.
+    summary: &'static str,
+    /// Does it, given the text behind its name.
+    run: for<'a> fn(&'a str) -> Result<(), ArgumentError<'a>>,
+}
+
+/// All commands there are.
+const COMMANDS: &[Command] = &[
+    Command { name: "help", arguments: "", summary: "list the commands", run: help },
+    Command { name: "heap", arguments: "", summary: "show what the heap holds, by size, and check it", run: heap },
+    Command { name: "frames", arguments: "", summary: "count the frames of physical memory", run: frames },
+    Command { name: "regions", arguments: "", summary: "show the machine's memory map", run: regions },
+    Command { name: "exit", arguments: "[CODE]", summary: "leave, with this code (0 to 63)", run: exit },
+];
+
+/// Reads and runs commands until one leaves.
+pub fn run() -> ! {
+    println!("Type `help` for the commands, `exit` to leave.");
+    println!("{READY_LINE}");
+    let mut editor = LineEditor::default();
+    loop {
+        print!("{PROMPT}");
+        if read_line(&mut editor) {
+            run_line(editor.line());
+        }
+        editor.clear();
+    }
+}
+
+/// Reads a line, echoing it. Returns whether there is one to run.
+fn read_line(editor: &mut LineEditor) -> bool {
+    loop {
+        match editor.push(console::read_byte()) {
+            Event::Ignored => {}
+            Event::Added(character) => print!("{character}"),
+            Event::Erased => print!("\x08 \x08"),
+            Event::Complete => {
+                println!();
+                return true;
+            }
+            Event::TooLong => {
+                println!("\nThis line is too long; type at most {LONGEST_LINE} characters.");
+                return false;
+            }
+            Event::EndOfInput => {
+                println!("exit");
+                qemu::exit(Exit::Code(0));
+            }
+        }
+    }
+}
+
+/// Runs the command on a line.
+fn run_line(line: &str) {
+    let Some((name, arguments)) = command_line::split(line) else {
+        return;
+    };
+    match COMMANDS.iter().find(|command| command.name == name) {
+        None => println!("There is no command `{name}`; type `help` for those there are."),
+        Some(command) => {
+            if let Err(error) = (command.run)(arguments) {
+                println!("{error}");
+            }
+        }
+    }
+}
+
+/// `help`
+fn help(arguments: &str) -> Result<(), ArgumentError<'_>> {
+    command_line::no_arguments(arguments)?;
+    for command in COMMANDS {
+        println!("  {:<8} {:<7} {}", command.name, command.arguments, command.summary);
+    }
+    Ok(())
+}
+
+/// `heap`
+fn heap(arguments: &str) -> Result<(), ArgumentError<'_>> {
+    command_line::no_arguments(arguments)?;
+    println!("{}", HEAP.statistics());
+    match HEAP.check() {
+        Ok(()) => println!("check: every invariant of the heap holds."),
+        Err(corruption) => println!("check: THE HEAP IS BROKEN: {corruption}"),
+    }
+    Ok(())
+}
+
+/// `frames`
+fn frames(arguments: &str) -> Result<(), ArgumentError<'_>> {
+    command_line::no_arguments(arguments)?;
+    print!("{}", physical::statistics());
+    Ok(())
+}
+
+/// `regions`
+fn regions(arguments: &str) -> Result<(), ArgumentError<'_>> {
+    command_line::no_arguments(arguments)?;
+    match physical::memory_map() {
+        Some(map) => print!("{}", RegionTable(map)),
+        None => println!("There is no memory map yet."),
+    }
+    Ok(())
+}
+
+/// `exit [CODE]`
+fn exit(arguments: &str) -> Result<(), ArgumentError<'_>> {
+    let code = command_line::exit_code(arguments)?;
+    qemu::exit(Exit::Code(code))
+}
+
+/// The summary of `exit` says so.
+const _: () = assert!(LARGEST_EXIT_CODE == 63);

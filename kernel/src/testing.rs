@@ -1,0 +1,216 @@
+//! The test runner inside the kernel: runs a list of tests and tells the runner outside, in the lines of
+//! [`protocol`](crate::protocol).
+//!
+//! A test is a function; it fails by panicking. A panic ends the kernel, so a failed test ends the boot: the runner outside
+//! starts a new one behind it. After each ordinary test the heap must pass its own check.
+//!
+//! Lists are made with [`tests!`](crate::tests), one a module, and written down in one place: a test that is forgotten is
+//! dead code, and the compiler warns of it.
+
+use core::fmt::{self, Write};
+
+use lock_api::Mutex;
+
+use crate::arguments::{Arguments, Mode};
+use crate::console::Emergency;
+use crate::exception::Exception;
+use crate::failure::{self, Failure, Observer, PanicLine};
+use crate::lock::InterruptMaskingLock;
+use crate::memory::heap_source::HEAP;
+use crate::protocol::{ARGUMENTS_FILE, Exit};
+use crate::{println, qemu};
+
+/// Bytes of the arguments' text.
+const ARGUMENTS_BYTES: usize = 8 * 1024;
+
+/// A test.
+#[derive(Clone, Copy, Debug)]
+pub struct Test {
+    /// Its name, with the module's: `heap::box_holds_its_value`.
+    pub name: &'static str,
+    /// How it runs and should end.
+    pub kind: Kind,
+    /// What it does.
+    pub body: fn(),
+}
+
+/// How a test runs, and how it should end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Runs in one boot with others, and returns.
+    Ordinary,
+    /// Runs alone in a boot, and returns.
+    Alone,
+    /// Runs alone, and panics with a report that has this text.
+    Panics(&'static str),
+    /// Runs alone, and meets an exception whose report has this text.
+    Faults(&'static str),
+}
+
+/// Makes the list of a module's tests: `tests! { "module"; test, test => Alone, test => Panics("text") }`.
+#[macro_export]
+macro_rules! tests {
+    ($module:literal; $($name:ident $(=> $kind:ident $(($text:literal))?)?),+ $(,)?) => {
+        &[$($crate::testing::Test {
+            name: ::core::concat!($module, "::", ::core::stringify!($name)),
+            kind: $crate::tests!(@kind $($kind $(($text))?)?),
+            body: $name,
+        }),+]
+    };
+    (@kind) => { $crate::testing::Kind::Ordinary };
+    (@kind $kind:ident $(($text:literal))?) => { $crate::testing::Kind::$kind $(($text))? };
+}
+
+/// The test that is running.
+static RUNNING: Mutex<InterruptMaskingLock, Option<&'static Test>> = Mutex::new(None);
+
+/// Does what the arguments of this boot say with these tests, and leaves.
+pub fn run(groups: &'static [&'static [Test]]) -> ! {
+    failure::observe(Observer { before: print_message, after: print_verdict });
+    let mut buffer = [0; ARGUMENTS_BYTES];
+    let arguments = Arguments::new(qemu::read_file(ARGUMENTS_FILE, &mut buffer).unwrap_or_default());
+    let tests = || groups.iter().copied().flatten();
+    match arguments.mode() {
+        Mode::List => print_plan(tests(), arguments),
+        Mode::Isolated => match tests().find(|test| arguments.only() == Some(test.name)) {
+            Some(test) => run_test(test),
+            None => panic!("there is no test `{}` to run", arguments.only().unwrap_or_default()),
+        },
+        Mode::Ordinary => {
+            if arguments.after().is_none() {
+                print_plan(tests(), arguments);
+            }
+            // Behind the named test, which is searched among all: it was chosen when the boot that it ended began.
+            let behind = arguments.after().map_or(0, |name| tests().position(|test| test.name == name).map_or(0, |index| index + 1));
+            tests()
+                .skip(behind)
+                .filter(|test| test.kind == Kind::Ordinary && arguments.chooses(test.name))
+                .for_each(run_test);
+        }
+    }
+    println!("@test done");
+    qemu::exit(Exit::Code(0))
+}
+
+/// Prints which tests are chosen.
+fn print_plan(tests: impl Iterator<Item = &'static Test>, arguments: Arguments<'_>) {
+    for test in tests.filter(|test| arguments.chooses(test.name)) {
+        let kind = if test.kind == Kind::Ordinary { "ordinary" } else { "isolated" };
+        println!("@test plan {} {kind}", test.name);
+    }
+}
+
+/// Runs a test; returns if it passed.
+fn run_test(test: &'static Test) {
+    println!("@test start {}", test.name);
+    *RUNNING.lock() = Some(test);
+    (test.body)();
+    match test.kind {
+        Kind::Ordinary | Kind::Alone => {}
+        Kind::Panics(text) => panic!("the test returned; it should have panicked with `{text}`"),
+        Kind::Faults(text) => panic!("the test returned; it should have met an exception with `{text}`"),
+    }
+    if let Err(corruption) = HEAP.check() {
+        panic!("the heap is broken after the test: {corruption}");
+    }
+    *RUNNING.lock() = None;
+    println!("@test pass {}", test.name);
+}
+
+/// Returns the running test; never waits.
+fn running() -> Option<&'static Test> {
+    RUNNING.try_lock().and_then(|running| *running)
+}
+
+/// Returns whether `failure` is what `test` is for.
+fn is_expected(test: &Test, failure: &Failure<'_>) -> bool {
+    let text = match (test.kind, failure) {
+        (Kind::Panics(text), Failure::Panic(_)) | (Kind::Faults(text), Failure::Exception(_)) => text,
+        _ => return false,
+    };
+    let mut report = ReportText::new();
+    // A report that does not fit is searched as far as it goes.
+    let _ = write!(report, "{failure}");
+    report.as_str().contains(text)
+}
+
+/// Tells the runner outside why a test failed, unless it should.
+fn print_message(failure: &Failure<'_>, console: &mut Emergency) {
+    let Some(test) = running().filter(|test| !is_expected(test, failure)) else {
+        return;
+    };
+    let _ = match failure {
+        Failure::Panic(info) => writeln!(console, "@test message {}", OneLine(PanicLine(info))),
+        Failure::Exception(Exception { instruction_pointer, .. }) => {
+            writeln!(console, "@test message {} at {instruction_pointer:#018x} in {}", exception_name(failure), test.name)
+        }
+    };
+}
+
+/// Tells the runner outside the verdict on a test that has ended the kernel.
+fn print_verdict(failure: &Failure<'_>, console: &mut Emergency) -> Exit {
+    let Some(test) = running() else {
+        return Exit::Panicked;
+    };
+    if is_expected(test, failure) {
+        let _ = writeln!(console, "@test pass {}\n@test done", test.name);
+        return Exit::Code(0);
+    }
+    let _ = writeln!(console, "@test fail {}", test.name);
+    Exit::Panicked
+}
+
+/// Returns the name of an exception.
+const fn exception_name(failure: &Failure<'_>) -> &'static str {
+    match failure {
+        Failure::Exception(exception) => exception.name(),
+        Failure::Panic(_) => "panic",
+    }
+}
+
+/// Text with its line ends shown as spaces.
+struct OneLine<T>(T);
+
+impl<T: fmt::Display> fmt::Display for OneLine<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        /// Passes text on without line ends.
+        struct Joined<'a, 'b>(&'a mut fmt::Formatter<'b>);
+        impl Write for Joined<'_, '_> {
+            fn write_str(&mut self, text: &str) -> fmt::Result {
+                let mut lines = text.split('\n');
+                self.0.write_str(lines.next().unwrap_or_default())?;
+                lines.try_for_each(|line| write!(self.0, " {line}"))
+            }
+        }
+        write!(Joined(f), "{}", self.0)
+    }
+}
+
+/// The beginning of a report, in memory of its own.
+struct ReportText {
+    /// The bytes.
+    bytes: [u8; 1024],
+    /// How many there are.
+    length: usize,
+}
+
+impl ReportText {
+    /// Nothing yet.
+    const fn new() -> Self {
+        Self { bytes: [0; 1024], length: 0 }
+    }
+
+    /// Returns the text.
+    fn as_str(&self) -> &str {
+        core::str::from_utf8(&self.bytes[..self.length]).unwrap_or_default()
+    }
+}
+
+impl Write for ReportText {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = self.bytes.get_mut(self.length..self.length + text.len()).ok_or(fmt::Error)?;
+        room.copy_from_slice(text.as_bytes());
+        self.length += text.len();
+        Ok(())
+    }
+}
