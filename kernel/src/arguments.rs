@@ -42,7 +42,13 @@ impl<'a> Arguments<'a> {
     #[must_use]
     pub fn chooses(self, name: &str) -> bool {
         let is_exact = self.lines().any(|line| line == "exact");
-        let matches = |text: &str| if is_exact { name == text } else { name.contains(text) };
+        let matches = |text: &str| {
+            if is_exact {
+                name == text
+            } else {
+                name.contains(text)
+            }
+        };
         let chosen = self.values("filter").any(matches) || self.values("filter").next().is_none();
         chosen && !self.values("skip").any(matches)
     }
@@ -61,12 +67,19 @@ impl<'a> Arguments<'a> {
 
     /// Iterates over the lines that say something.
     fn lines(self) -> impl Iterator<Item = &'a str> {
-        self.text.lines().map(str::trim).filter(|line| !line.is_empty())
+        self.text
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty())
     }
 
     /// Iterates over what follows `key` on the lines that begin with it.
     fn values(self, key: &'static str) -> impl Iterator<Item = &'a str> {
-        self.lines().filter_map(move |line| line.strip_prefix(key)?.strip_prefix(' ').map(str::trim_start))
+        self.lines().filter_map(move |line| {
+            line.strip_prefix(key)?
+                .strip_prefix(' ')
+                .map(str::trim_start)
+        })
     }
 }
 
@@ -98,8 +111,12 @@ mod tests {
 
     #[test]
     fn names_are_read_whole() {
-        let arguments = Arguments::new("mode isolated\nonly faults::x\nafter heap::y\nafterwards z");
+        let arguments =
+            Arguments::new("mode isolated\nonly faults::x\nafter heap::y\nafterwards z");
         assert_eq!(arguments.mode(), Mode::Isolated);
-        assert_eq!((arguments.after(), arguments.only()), (Some("heap::y"), Some("faults::x")));
+        assert_eq!(
+            (arguments.after(), arguments.only()),
+            (Some("heap::y"), Some("faults::x"))
+        );
     }
 }

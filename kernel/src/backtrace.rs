@@ -42,8 +42,13 @@ impl Backtrace {
     pub fn here() -> Self {
         let frame_pointer;
         // SAFETY: copies a register.
-        unsafe { asm!("mov {}, rbp", out(reg) frame_pointer, options(nomem, nostack, preserves_flags)) };
-        Self { instruction_pointer: None, frame_pointer }
+        unsafe {
+            asm!("mov {}, rbp", out(reg) frame_pointer, options(nomem, nostack, preserves_flags))
+        };
+        Self {
+            instruction_pointer: None,
+            frame_pointer,
+        }
     }
 
     /// Iterates over the addresses of the calls, the innermost first.

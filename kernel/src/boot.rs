@@ -34,25 +34,38 @@ pub static CONFIG: BootloaderConfig = {
 pub fn start(boot_info: &'static mut BootInfo) {
     console::init();
     println!("@image {:#018x}", boot_info.kernel_image_offset);
-    println!("stack_alloc {}: a kernel and its heap", env!("CARGO_PKG_VERSION"));
+    println!(
+        "stack_alloc {}: a kernel and its heap",
+        env!("CARGO_PKG_VERSION")
+    );
     stacks::init(boot_info.kernel_stack_bottom, boot_info.kernel_stack_len);
     gdt::init();
     interrupts::init();
     println!("cpu: segments and exception handlers are loaded");
     init_memory(boot_info);
     interrupts::start();
-    println!("interrupts: timer at {} Hz, serial input", interrupts::timer::FREQUENCY_HZ);
+    println!(
+        "interrupts: timer at {} Hz, serial input",
+        interrupts::timer::FREQUENCY_HZ
+    );
 }
 
 /// Builds the frame allocator, which the heap gets its memory from.
 fn init_memory(boot_info: &'static mut BootInfo) {
     let mapped_at = boot_info.physical_memory_offset.into_option();
-    assert_eq!(mapped_at, Some(PHYSICAL_MEMORY_BASE), "the boot loader maps all physical memory where it was asked to");
+    assert_eq!(
+        mapped_at,
+        Some(PHYSICAL_MEMORY_BASE),
+        "the boot loader maps all physical memory where it was asked to"
+    );
     let regions: &'static mut [MemoryRegion] = &mut boot_info.memory_regions;
     let reported = regions.len();
     let map = physical::init_memory_map(regions);
     print!("{}", map.anomalies());
-    println!("memory map: {reported} regions, {} usable ranges", map.usable_ranges().count());
+    println!(
+        "memory map: {reported} regions, {} usable ranges",
+        map.usable_ranges().count()
+    );
 
     // SAFETY: (1) is checked above, (3) holds because there is one `BootInfo`, and (2) is the boot loader's promise for the
     // regions that it calls usable: firmware and boot loader have no more use for them.
@@ -61,7 +74,12 @@ fn init_memory(boot_info: &'static mut BootInfo) {
         panic!("{too_little}");
     }
     let frames = physical::statistics();
-    println!("frames: {} of {} are free, {} MiB", frames.free, frames.total, frames.free * FRAME_SIZE >> 20);
+    println!(
+        "frames: {} of {} are free, {} MiB",
+        frames.free,
+        frames.total,
+        frames.free * FRAME_SIZE >> 20
+    );
     match HEAP.check() {
         Ok(()) => println!("heap: ready, takes 256 KiB blocks as it grows"),
         Err(corruption) => panic!("the heap is broken before its first use: {corruption}"),

@@ -28,9 +28,14 @@ pub enum ArgumentError<'a> {
 impl fmt::Display for ArgumentError<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unwanted(text) => write!(f, "This command takes no arguments; leave out `{text}`."),
+            Self::Unwanted(text) => {
+                write!(f, "This command takes no arguments; leave out `{text}`.")
+            }
             Self::NoExitCode(text) => {
-                write!(f, "`{text}` is not an exit code; type `exit` followed by a number from 0 to {LARGEST_EXIT_CODE}.")
+                write!(
+                    f,
+                    "`{text}` is not an exit code; type `exit` followed by a number from 0 to {LARGEST_EXIT_CODE}."
+                )
             }
         }
     }
@@ -42,7 +47,11 @@ impl fmt::Display for ArgumentError<'_> {
 ///
 /// [`ArgumentError::Unwanted`] with what follows it.
 pub fn no_arguments(arguments: &str) -> Result<(), ArgumentError<'_>> {
-    if arguments.is_empty() { Ok(()) } else { Err(ArgumentError::Unwanted(arguments)) }
+    if arguments.is_empty() {
+        Ok(())
+    } else {
+        Err(ArgumentError::Unwanted(arguments))
+    }
 }
 
 /// Reads the code behind `exit`; nothing means 0.
@@ -54,7 +63,11 @@ pub fn exit_code(arguments: &str) -> Result<u8, ArgumentError<'_>> {
     if arguments.is_empty() {
         return Ok(0);
     }
-    arguments.parse().ok().filter(|&code| code <= LARGEST_EXIT_CODE).ok_or(ArgumentError::NoExitCode(arguments))
+    arguments
+        .parse()
+        .ok()
+        .filter(|&code| code <= LARGEST_EXIT_CODE)
+        .ok_or(ArgumentError::NoExitCode(arguments))
 }
 
 #[cfg(test)]

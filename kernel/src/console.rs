@@ -22,7 +22,9 @@ struct Console {
 
 /// The one console.
 // SAFETY: this is the only driver of COM1, but for the one of `Emergency`, which nothing outlives.
-static CONSOLE: Mutex<InterruptMaskingLock, Console> = Mutex::new(Console { uart: unsafe { serial::com1() } });
+static CONSOLE: Mutex<InterruptMaskingLock, Console> = Mutex::new(Console {
+    uart: unsafe { serial::com1() },
+});
 
 /// There is a serial port and it is set up. Without one, printing does nothing.
 static IS_PRESENT: AtomicBool = AtomicBool::new(false);

@@ -34,30 +34,90 @@ pub const PAGE_FAULT: u8 = 14;
 #[must_use]
 pub const fn name_and_meaning(vector: u8) -> (&'static str, &'static str) {
     match vector {
-        0 => ("divide error", "A division was by zero, or its result does not fit its register."),
-        1 => ("debug", "A debug register or single-stepping stopped the CPU."),
-        2 => ("non-maskable interrupt", "The machine reports a hardware failure, or somebody sent an NMI on purpose."),
+        0 => (
+            "divide error",
+            "A division was by zero, or its result does not fit its register.",
+        ),
+        1 => (
+            "debug",
+            "A debug register or single-stepping stopped the CPU.",
+        ),
+        2 => (
+            "non-maskable interrupt",
+            "The machine reports a hardware failure, or somebody sent an NMI on purpose.",
+        ),
         BREAKPOINT => ("breakpoint", "The code has an `int3` instruction here."),
-        4 => ("overflow", "An `into` instruction found the overflow flag set."),
-        5 => ("bound range exceeded", "A `bound` instruction found its index out of bounds."),
-        6 => ("invalid opcode", "The bytes at RIP are not an instruction of this CPU (`ud2` marks code that must not be reached)."),
-        7 => ("device not available", "The code uses the floating-point unit, which the kernel leaves switched off."),
-        8 => ("double fault", "A second exception came while the CPU was entering the handler of a first one, often because the stack pointer is bad."),
-        10 => ("invalid TSS", "A task state segment that was switched to is not valid."),
-        11 => ("segment not present", "A segment or gate is marked as not present."),
-        12 => ("stack-segment fault", "The stack pointer, or an access through it, is not a canonical address."),
-        13 => ("general protection fault", "The code did what its segment, its privilege or the form of an address forbids."),
-        PAGE_FAULT => ("page fault", "The code accessed an address that is not mapped that way."),
-        16 => ("x87 floating point", "The floating-point unit reports an error."),
-        17 => ("alignment check", "An access was not aligned, and alignment is being checked."),
+        4 => (
+            "overflow",
+            "An `into` instruction found the overflow flag set.",
+        ),
+        5 => (
+            "bound range exceeded",
+            "A `bound` instruction found its index out of bounds.",
+        ),
+        6 => (
+            "invalid opcode",
+            "The bytes at RIP are not an instruction of this CPU (`ud2` marks code that must not be reached).",
+        ),
+        7 => (
+            "device not available",
+            "The code uses the floating-point unit, which the kernel leaves switched off.",
+        ),
+        8 => (
+            "double fault",
+            "A second exception came while the CPU was entering the handler of a first one, often because the stack pointer is bad.",
+        ),
+        10 => (
+            "invalid TSS",
+            "A task state segment that was switched to is not valid.",
+        ),
+        11 => (
+            "segment not present",
+            "A segment or gate is marked as not present.",
+        ),
+        12 => (
+            "stack-segment fault",
+            "The stack pointer, or an access through it, is not a canonical address.",
+        ),
+        13 => (
+            "general protection fault",
+            "The code did what its segment, its privilege or the form of an address forbids.",
+        ),
+        PAGE_FAULT => (
+            "page fault",
+            "The code accessed an address that is not mapped that way.",
+        ),
+        16 => (
+            "x87 floating point",
+            "The floating-point unit reports an error.",
+        ),
+        17 => (
+            "alignment check",
+            "An access was not aligned, and alignment is being checked.",
+        ),
         18 => ("machine check", "The hardware reports an internal error."),
-        19 => ("SIMD floating point", "A vector instruction reports a floating-point error."),
-        20 => ("virtualization", "The second level of page tables does not allow this access."),
-        21 => ("control protection", "A return or jump went somewhere that control-flow protection forbids."),
+        19 => (
+            "SIMD floating point",
+            "A vector instruction reports a floating-point error.",
+        ),
+        20 => (
+            "virtualization",
+            "The second level of page tables does not allow this access.",
+        ),
+        21 => (
+            "control protection",
+            "A return or jump went somewhere that control-flow protection forbids.",
+        ),
         28 => ("hypervisor injection", "The hypervisor injected an event."),
-        29 => ("VMM communication", "The hypervisor must be asked to do this."),
+        29 => (
+            "VMM communication",
+            "The hypervisor must be asked to do this.",
+        ),
         30 => ("security", "The CPU reports a security event."),
-        _ => ("reserved exception", "This CPU knows an exception that the kernel does not."),
+        _ => (
+            "reserved exception",
+            "This CPU knows an exception that the kernel does not.",
+        ),
     }
 }
 
@@ -72,7 +132,11 @@ impl Exception {
 impl fmt::Display for Exception {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (name, meaning) = name_and_meaning(self.vector);
-        writeln!(f, "{name} (exception {}) at {:#018x}", self.vector, self.instruction_pointer)?;
+        writeln!(
+            f,
+            "{name} (exception {}) at {:#018x}",
+            self.vector, self.instruction_pointer
+        )?;
         writeln!(f, "  {meaning}")?;
         if let Some(hint) = self.hint {
             writeln!(f, "  {hint}")?;
@@ -82,12 +146,24 @@ impl fmt::Display for Exception {
         }
         match (self.vector, self.error_code) {
             (_, None) => {}
-            (PAGE_FAULT, Some(code)) => writeln!(f, "  error code {code:#x}: {}", PageFaultCode(code))?,
+            (PAGE_FAULT, Some(code)) => {
+                writeln!(f, "  error code {code:#x}: {}", PageFaultCode(code))?
+            }
             (10..=13, Some(code)) => writeln!(f, "  error code {code:#x}: {}", SelectorCode(code))?,
             (_, Some(code)) => writeln!(f, "  error code {code:#x}")?,
         }
-        writeln!(f, "  RIP {:#018x}  CS     {:#06x}", self.instruction_pointer, self.code_segment)?;
-        write!(f, "  RSP {:#018x}  RFLAGS {:#010x}: {}", self.stack_pointer, self.flags, Flags(self.flags))
+        writeln!(
+            f,
+            "  RIP {:#018x}  CS     {:#06x}",
+            self.instruction_pointer, self.code_segment
+        )?;
+        write!(
+            f,
+            "  RSP {:#018x}  RFLAGS {:#010x}: {}",
+            self.stack_pointer,
+            self.flags,
+            Flags(self.flags)
+        )
     }
 }
 
@@ -104,9 +180,17 @@ impl fmt::Display for PageFaultCode {
             (false, false) => "read",
         };
         let by = if has(2) { "user code" } else { "the kernel" };
-        let why = if has(0) { "the page's rights forbid it" } else { "no page is mapped there" };
+        let why = if has(0) {
+            "the page's rights forbid it"
+        } else {
+            "no page is mapped there"
+        };
         write!(f, "a {tried} by {by}, and {why}")?;
-        let others = [(3, "a reserved bit of a page table entry is set"), (5, "its protection key forbids it"), (6, "it was a shadow-stack access")];
+        let others = [
+            (3, "a reserved bit of a page table entry is set"),
+            (5, "its protection key forbids it"),
+            (6, "it was a shadow-stack access"),
+        ];
         for (_, text) in others.iter().filter(|&&(bit, _)| has(bit)) {
             write!(f, "; {text}")?;
         }
@@ -129,7 +213,11 @@ impl fmt::Display for SelectorCode {
             _ => "interrupt descriptor table",
         };
         write!(f, "entry {} of the {table}", self.0 >> 3 & 0x1fff)?;
-        if self.0 & 1 == 1 { f.write_str(", met while delivering an interrupt or exception") } else { Ok(()) }
+        if self.0 & 1 == 1 {
+            f.write_str(", met while delivering an interrupt or exception")
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -139,9 +227,22 @@ pub struct Flags(pub u64);
 
 impl fmt::Display for Flags {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const NAMES: [(u32, &str); 10] =
-            [(0, "CF"), (2, "PF"), (4, "AF"), (6, "ZF"), (7, "SF"), (8, "TF"), (9, "IF"), (10, "DF"), (11, "OF"), (18, "AC")];
-        let mut set = NAMES.iter().filter(|(bit, _)| self.0 >> bit & 1 == 1).map(|(_, name)| *name);
+        const NAMES: [(u32, &str); 10] = [
+            (0, "CF"),
+            (2, "PF"),
+            (4, "AF"),
+            (6, "ZF"),
+            (7, "SF"),
+            (8, "TF"),
+            (9, "IF"),
+            (10, "DF"),
+            (11, "OF"),
+            (18, "AC"),
+        ];
+        let mut set = NAMES
+            .iter()
+            .filter(|(bit, _)| self.0 >> bit & 1 == 1)
+            .map(|(_, name)| *name);
         f.write_str(set.next().unwrap_or("none"))?;
         set.try_for_each(|name| write!(f, " {name}"))
     }
@@ -155,17 +256,36 @@ mod tests {
 
     #[test]
     fn page_fault_codes_say_who_tried_what() {
-        assert_eq!(PageFaultCode(0).to_string(), "a read by the kernel, and no page is mapped there");
-        assert_eq!(PageFaultCode(0b11).to_string(), "a write by the kernel, and the page's rights forbid it");
-        assert_eq!(PageFaultCode(0b10101).to_string(), "a fetch of an instruction by user code, and the page's rights forbid it");
-        assert!(PageFaultCode(0b1001).to_string().ends_with("; a reserved bit of a page table entry is set"));
+        assert_eq!(
+            PageFaultCode(0).to_string(),
+            "a read by the kernel, and no page is mapped there"
+        );
+        assert_eq!(
+            PageFaultCode(0b11).to_string(),
+            "a write by the kernel, and the page's rights forbid it"
+        );
+        assert_eq!(
+            PageFaultCode(0b10101).to_string(),
+            "a fetch of an instruction by user code, and the page's rights forbid it"
+        );
+        assert!(
+            PageFaultCode(0b1001)
+                .to_string()
+                .ends_with("; a reserved bit of a page table entry is set")
+        );
     }
 
     #[test]
     fn selector_codes_name_table_and_entry() {
         assert_eq!(SelectorCode(0).to_string(), "no segment is to blame");
-        assert_eq!(SelectorCode(0x10).to_string(), "entry 2 of the global descriptor table");
-        assert_eq!(SelectorCode(0x403).to_string(), "entry 128 of the interrupt descriptor table, met while delivering an interrupt or exception");
+        assert_eq!(
+            SelectorCode(0x10).to_string(),
+            "entry 2 of the global descriptor table"
+        );
+        assert_eq!(
+            SelectorCode(0x403).to_string(),
+            "entry 128 of the interrupt descriptor table, met while delivering an interrupt or exception"
+        );
     }
 
     #[test]
@@ -181,7 +301,13 @@ mod tests {
             hint: Some("A hint."),
         };
         let text = exception.to_string();
-        for part in ["page fault (exception 14) at 0x0000000000001234", "A hint.", "CR2 0x00000000deadb000", "a write by the kernel", "PF ZF IF"] {
+        for part in [
+            "page fault (exception 14) at 0x0000000000001234",
+            "A hint.",
+            "CR2 0x00000000deadb000",
+            "a write by the kernel",
+            "PF ZF IF",
+        ] {
             assert!(text.contains(part), "{text}");
         }
     }

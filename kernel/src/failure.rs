@@ -87,13 +87,17 @@ fn report_first(failure: &Failure<'_>, backtrace: Backtrace, console: &mut Emerg
         (observer.before)(failure, console);
     }
     let _ = write!(console, "{failure}\nbacktrace:\n{backtrace}");
-    OBSERVER.get().map_or(Exit::Panicked, |observer| (observer.after)(failure, console))
+    OBSERVER.get().map_or(Exit::Panicked, |observer| {
+        (observer.after)(failure, console)
+    })
 }
 
 /// Reports a failure of the report.
 fn report_second(failure: &Failure<'_>, console: &mut Emergency) -> Exit {
     let _ = writeln!(console, "\nfailed again while reporting: {failure}");
-    OBSERVER.get().map_or(Exit::Panicked, |observer| (observer.after)(failure, console))
+    OBSERVER.get().map_or(Exit::Panicked, |observer| {
+        (observer.after)(failure, console)
+    })
 }
 
 /// Panics come here.

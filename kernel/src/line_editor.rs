@@ -42,7 +42,12 @@ pub struct LineEditor {
 
 impl Default for LineEditor {
     fn default() -> Self {
-        Self { bytes: [0; LONGEST_LINE], length: 0, overflowed: false, after_return: false }
+        Self {
+            bytes: [0; LONGEST_LINE],
+            length: 0,
+            overflowed: false,
+            after_return: false,
+        }
     }
 }
 
@@ -120,7 +125,10 @@ mod tests {
 
     #[test]
     fn every_line_end_ends_one_line() {
-        assert_eq!(lines(b"a\nb\rc\r\nd\n\ne\r\r"), ["a", "b", "c", "d", "", "e", ""]);
+        assert_eq!(
+            lines(b"a\nb\rc\r\nd\n\ne\r\r"),
+            ["a", "b", "c", "d", "", "e", ""]
+        );
     }
 
     #[test]

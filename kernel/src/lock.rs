@@ -41,15 +41,22 @@ impl InterruptMaskingLock {
             return false;
         }
         // INVARIANT: the swap made us the holder.
-        self.interrupts_were_enabled.store(were_enabled, Ordering::Relaxed);
+        self.interrupts_were_enabled
+            .store(were_enabled, Ordering::Relaxed);
         true
     }
 }
 
 // SAFETY: `acquire` succeeds for one caller between two releases: `swap` gives back `false` to only one.
 unsafe impl RawMutex for InterruptMaskingLock {
-    #[expect(clippy::declare_interior_mutable_const, reason = "the trait asks for a constant to begin with")]
-    const INIT: Self = Self { is_locked: AtomicBool::new(false), interrupts_were_enabled: AtomicBool::new(false) };
+    #[expect(
+        clippy::declare_interior_mutable_const,
+        reason = "the trait asks for a constant to begin with"
+    )]
+    const INIT: Self = Self {
+        is_locked: AtomicBool::new(false),
+        interrupts_were_enabled: AtomicBool::new(false),
+    };
 
     type GuardMarker = GuardNoSend;
 
@@ -85,5 +92,7 @@ unsafe impl RawMutex for InterruptMaskingLock {
 #[cold]
 #[track_caller]
 fn taken_by_ourselves() -> ! {
-    panic!("a lock was taken again by the CPU that holds it: code under a lock printed, allocated, or was entered twice")
+    panic!(
+        "a lock was taken again by the CPU that holds it: code under a lock printed, allocated, or was entered twice"
+    )
 }

@@ -28,11 +28,36 @@ struct Command {
 
 /// All commands there are.
 const COMMANDS: &[Command] = &[
-    Command { name: "help", arguments: "", summary: "list the commands", run: help },
-    Command { name: "heap", arguments: "", summary: "show what the heap holds, by size, and check it", run: heap },
-    Command { name: "frames", arguments: "", summary: "count the frames of physical memory", run: frames },
-    Command { name: "regions", arguments: "", summary: "show the machine's memory map", run: regions },
-    Command { name: "exit", arguments: "[CODE]", summary: "leave, with this code (0 to 63)", run: exit },
+    Command {
+        name: "help",
+        arguments: "",
+        summary: "list the commands",
+        run: help,
+    },
+    Command {
+        name: "heap",
+        arguments: "",
+        summary: "show what the heap holds, by size, and check it",
+        run: heap,
+    },
+    Command {
+        name: "frames",
+        arguments: "",
+        summary: "count the frames of physical memory",
+        run: frames,
+    },
+    Command {
+        name: "regions",
+        arguments: "",
+        summary: "show the machine's memory map",
+        run: regions,
+    },
+    Command {
+        name: "exit",
+        arguments: "[CODE]",
+        summary: "leave, with this code (0 to 63)",
+        run: exit,
+    },
 ];
 
 /// Reads and runs commands until one leaves.
@@ -91,7 +116,10 @@ fn run_line(line: &str) {
 fn help(arguments: &str) -> Result<(), ArgumentError<'_>> {
     command_line::no_arguments(arguments)?;
     for command in COMMANDS {
-        println!("  {:<8} {:<7} {}", command.name, command.arguments, command.summary);
+        println!(
+            "  {:<8} {:<7} {}",
+            command.name, command.arguments, command.summary
+        );
     }
     Ok(())
 }

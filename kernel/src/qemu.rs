@@ -40,7 +40,9 @@ impl FirmwareConfiguration {
         let mut selector = PortWriteOnly::<u16>::new(SELECTOR_PORT);
         // SAFETY: these ports are the device's or nobody's; choosing an entry changes no memory.
         unsafe { selector.write(entry) };
-        Self { data: Port::new(DATA_PORT) }
+        Self {
+            data: Port::new(DATA_PORT),
+        }
     }
 
     /// Reads the next bytes of the entry.

@@ -24,7 +24,12 @@ pub enum ExceptionStack {
 
 impl ExceptionStack {
     /// All of them, by index.
-    pub const ALL: [Self; 4] = [Self::DoubleFault, Self::PageFault, Self::NonMaskableInterrupt, Self::MachineCheck];
+    pub const ALL: [Self; 4] = [
+        Self::DoubleFault,
+        Self::PageFault,
+        Self::NonMaskableInterrupt,
+        Self::MachineCheck,
+    ];
 
     /// Returns the addresses of the stack; it grows down from their end.
     #[must_use]
@@ -56,12 +61,21 @@ pub fn init(bottom: u64, length: u64) {
 /// Returns the stack that has `address`; `None` where no known one has it.
 #[must_use]
 pub fn containing(address: u64) -> Option<Range<u64>> {
-    let exception_stacks = ExceptionStack::ALL.into_iter().map(ExceptionStack::addresses);
-    BOOT_STACK.get().cloned().into_iter().chain(exception_stacks).find(|stack| stack.contains(&address))
+    let exception_stacks = ExceptionStack::ALL
+        .into_iter()
+        .map(ExceptionStack::addresses);
+    BOOT_STACK
+        .get()
+        .cloned()
+        .into_iter()
+        .chain(exception_stacks)
+        .find(|stack| stack.contains(&address))
 }
 
 /// Returns whether `address` lies in the unmapped page below the ordinary stack.
 #[must_use]
 pub fn is_guard(address: u64) -> bool {
-    BOOT_STACK.get().is_some_and(|stack| (stack.start - 4096..stack.start).contains(&address))
+    BOOT_STACK
+        .get()
+        .is_some_and(|stack| (stack.start - 4096..stack.start).contains(&address))
 }

@@ -66,22 +66,33 @@ static RUNNING: Mutex<InterruptMaskingLock, Option<&'static Test>> = Mutex::new(
 
 /// Does what the arguments of this boot say with these tests, and leaves.
 pub fn run(groups: &'static [&'static [Test]]) -> ! {
-    failure::observe(Observer { before: print_message, after: print_verdict });
+    failure::observe(Observer {
+        before: print_message,
+        after: print_verdict,
+    });
     let mut buffer = [0; ARGUMENTS_BYTES];
-    let arguments = Arguments::new(qemu::read_file(ARGUMENTS_FILE, &mut buffer).unwrap_or_default());
+    let arguments =
+        Arguments::new(qemu::read_file(ARGUMENTS_FILE, &mut buffer).unwrap_or_default());
     let tests = || groups.iter().copied().flatten();
     match arguments.mode() {
         Mode::List => print_plan(tests(), arguments),
         Mode::Isolated => match tests().find(|test| arguments.only() == Some(test.name)) {
             Some(test) => run_test(test),
-            None => panic!("there is no test `{}` to run", arguments.only().unwrap_or_default()),
+            None => panic!(
+                "there is no test `{}` to run",
+                arguments.only().unwrap_or_default()
+            ),
         },
         Mode::Ordinary => {
             if arguments.after().is_none() {
                 print_plan(tests(), arguments);
             }
             // Behind the named test, which is searched among all: it was chosen when the boot that it ended began.
-            let behind = arguments.after().map_or(0, |name| tests().position(|test| test.name == name).map_or(0, |index| index + 1));
+            let behind = arguments.after().map_or(0, |name| {
+                tests()
+                    .position(|test| test.name == name)
+                    .map_or(0, |index| index + 1)
+            });
             tests()
                 .skip(behind)
                 .filter(|test| test.kind == Kind::Ordinary && arguments.chooses(test.name))
@@ -95,7 +106,11 @@ pub fn run(groups: &'static [&'static [Test]]) -> ! {
 /// Prints which tests are chosen.
 fn print_plan(tests: impl Iterator<Item = &'static Test>, arguments: Arguments<'_>) {
     for test in tests.filter(|test| arguments.chooses(test.name)) {
-        let kind = if test.kind == Kind::Ordinary { "ordinary" } else { "isolated" };
+        let kind = if test.kind == Kind::Ordinary {
+            "ordinary"
+        } else {
+            "isolated"
+        };
         println!("@test plan {} {kind}", test.name);
     }
 }
@@ -108,7 +123,9 @@ fn run_test(test: &'static Test) {
     match test.kind {
         Kind::Ordinary | Kind::Alone => {}
         Kind::Panics(text) => panic!("the test returned; it should have panicked with `{text}`"),
-        Kind::Faults(text) => panic!("the test returned; it should have met an exception with `{text}`"),
+        Kind::Faults(text) => {
+            panic!("the test returned; it should have met an exception with `{text}`")
+        }
     }
     if let Err(corruption) = HEAP.check() {
         panic!("the heap is broken after the test: {corruption}");
@@ -125,7 +142,9 @@ fn running() -> Option<&'static Test> {
 /// Returns whether `failure` is what `test` is for.
 fn is_expected(test: &Test, failure: &Failure<'_>) -> bool {
     let text = match (test.kind, failure) {
-        (Kind::Panics(text), Failure::Panic(_)) | (Kind::Faults(text), Failure::Exception(_)) => text,
+        (Kind::Panics(text), Failure::Panic(_)) | (Kind::Faults(text), Failure::Exception(_)) => {
+            text
+        }
         _ => return false,
     };
     let mut report = ReportText::new();
@@ -141,8 +160,16 @@ fn print_message(failure: &Failure<'_>, console: &mut Emergency) {
     };
     let _ = match failure {
         Failure::Panic(info) => writeln!(console, "@test message {}", OneLine(PanicLine(info))),
-        Failure::Exception(Exception { instruction_pointer, .. }) => {
-            writeln!(console, "@test message {} at {instruction_pointer:#018x} in {}", exception_name(failure), test.name)
+        Failure::Exception(Exception {
+            instruction_pointer,
+            ..
+        }) => {
+            writeln!(
+                console,
+                "@test message {} at {instruction_pointer:#018x} in {}",
+                exception_name(failure),
+                test.name
+            )
         }
     };
 }
@@ -197,7 +224,10 @@ struct ReportText {
 impl ReportText {
     /// Nothing yet.
     const fn new() -> Self {
-        Self { bytes: [0; 1024], length: 0 }
+        Self {
+            bytes: [0; 1024],
+            length: 0,
+        }
     }
 
     /// Returns the text.
@@ -208,7 +238,10 @@ impl ReportText {
 
 impl Write for ReportText {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let room = self.bytes.get_mut(self.length..self.length + text.len()).ok_or(fmt::Error)?;
+        let room = self
+            .bytes
+            .get_mut(self.length..self.length + text.len())
+            .ok_or(fmt::Error)?;
         room.copy_from_slice(text.as_bytes());
         self.length += text.len();
         Ok(())

@@ -31,7 +31,12 @@ macro_rules! handler {
     }};
     (coded $vector:expr) => {{
         extern "x86-interrupt" fn handler(frame: InterruptStackFrame, error_code: u64) {
-            handle($vector, Some(error_code), &frame, interrupted_frame_pointer!());
+            handle(
+                $vector,
+                Some(error_code),
+                &frame,
+                interrupted_frame_pointer!(),
+            );
         }
         handler
     }};
@@ -43,7 +48,12 @@ macro_rules! handler {
     }};
     (coded $vector:expr, final) => {{
         extern "x86-interrupt" fn handler(frame: InterruptStackFrame, error_code: u64) -> ! {
-            fail($vector, Some(error_code), &frame, interrupted_frame_pointer!())
+            fail(
+                $vector,
+                Some(error_code),
+                &frame,
+                interrupted_frame_pointer!(),
+            )
         }
         handler
     }};
@@ -61,14 +71,22 @@ pub(super) fn fill(table: &mut InterruptDescriptorTable) {
     table.invalid_tss.set_handler_fn(handler!(coded 10));
     table.segment_not_present.set_handler_fn(handler!(coded 11));
     table.stack_segment_fault.set_handler_fn(handler!(coded 12));
-    table.general_protection_fault.set_handler_fn(handler!(coded 13));
+    table
+        .general_protection_fault
+        .set_handler_fn(handler!(coded 13));
     table.x87_floating_point.set_handler_fn(handler!(plain 16));
     table.alignment_check.set_handler_fn(handler!(coded 17));
     table.simd_floating_point.set_handler_fn(handler!(plain 19));
     table.virtualization.set_handler_fn(handler!(plain 20));
-    table.cp_protection_exception.set_handler_fn(handler!(coded 21));
-    table.hv_injection_exception.set_handler_fn(handler!(plain 28));
-    table.vmm_communication_exception.set_handler_fn(handler!(coded 29));
+    table
+        .cp_protection_exception
+        .set_handler_fn(handler!(coded 21));
+    table
+        .hv_injection_exception
+        .set_handler_fn(handler!(plain 28));
+    table
+        .vmm_communication_exception
+        .set_handler_fn(handler!(coded 29));
     table.security_exception.set_handler_fn(handler!(coded 30));
     fill_those_with_own_stacks(table);
 }
@@ -81,8 +99,14 @@ fn fill_those_with_own_stacks(table: &mut InterruptDescriptorTable) {
             .non_maskable_interrupt
             .set_handler_fn(handler!(plain 2))
             .set_stack_index(ExceptionStack::NonMaskableInterrupt as u16);
-        table.double_fault.set_handler_fn(handler!(coded 8, final)).set_stack_index(ExceptionStack::DoubleFault as u16);
-        table.page_fault.set_handler_fn(page_fault).set_stack_index(ExceptionStack::PageFault as u16);
+        table
+            .double_fault
+            .set_handler_fn(handler!(coded 8, final))
+            .set_stack_index(ExceptionStack::DoubleFault as u16);
+        table
+            .page_fault
+            .set_handler_fn(page_fault)
+            .set_stack_index(ExceptionStack::PageFault as u16);
         table
             .machine_check
             .set_handler_fn(handler!(plain 18, final))
@@ -92,7 +116,12 @@ fn fill_those_with_own_stacks(table: &mut InterruptDescriptorTable) {
 
 /// Called for page faults; the `x86_64` crate gives their error code a type of its own.
 extern "x86-interrupt" fn page_fault(frame: InterruptStackFrame, error_code: PageFaultErrorCode) {
-    handle(PAGE_FAULT, Some(error_code.bits()), &frame, interrupted_frame_pointer!());
+    handle(
+        PAGE_FAULT,
+        Some(error_code.bits()),
+        &frame,
+        interrupted_frame_pointer!(),
+    );
 }
 
 /// Handles an exception: a breakpoint is shown and left behind, any other one is the end.
@@ -101,13 +130,20 @@ fn handle(vector: u8, error_code: Option<u64>, frame: &InterruptStackFrame, fram
         fail(vector, error_code, frame, frame_pointer);
     }
     // Not `println!`: the breakpoint may be in code that holds the console's lock.
-    let _ = writeln!(Emergency::take(), "\n{}", describe(vector, error_code, frame));
+    let _ = writeln!(
+        Emergency::take(),
+        "\n{}",
+        describe(vector, error_code, frame)
+    );
 }
 
 /// Reports an exception and leaves.
 fn fail(vector: u8, error_code: Option<u64>, frame: &InterruptStackFrame, frame_pointer: u64) -> ! {
     let exception = describe(vector, error_code, frame);
-    let backtrace = Backtrace { instruction_pointer: Some(exception.instruction_pointer), frame_pointer };
+    let backtrace = Backtrace {
+        instruction_pointer: Some(exception.instruction_pointer),
+        frame_pointer,
+    };
     failure::report(Failure::Exception(&exception), backtrace)
 }
 

@@ -54,7 +54,10 @@ impl<'a> BitTree<'a> {
     /// If `capacity` is above [`LARGEST_CAPACITY`] or `memory` is too short.
     #[must_use]
     pub fn new(capacity: usize, memory: &'a mut [u64]) -> (Self, &'a mut [u64]) {
-        assert!(capacity <= LARGEST_CAPACITY, "a bit tree has at most {LEVELS} levels");
+        assert!(
+            capacity <= LARGEST_CAPACITY,
+            "a bit tree has at most {LEVELS} levels"
+        );
         let mut levels: [&'a mut [u64]; LEVELS] = Default::default();
         let (mut rest, mut words, mut height) = (memory, capacity.div_ceil(WORD_BITS), 0);
         for level in &mut levels {
@@ -77,7 +80,11 @@ impl<'a> BitTree<'a> {
             let word = &mut level[bit / WORD_BITS];
             let before = *word;
             let mask = 1 << (bit % WORD_BITS);
-            *word = if is_member { before | mask } else { before & !mask };
+            *word = if is_member {
+                before | mask
+            } else {
+                before & !mask
+            };
             // The level above says only whether this word is zero.
             if (before == 0) == (*word == 0) {
                 return;
@@ -89,7 +96,9 @@ impl<'a> BitTree<'a> {
     /// Returns whether `number` is in the set.
     #[must_use]
     pub fn contains(&self, number: usize) -> bool {
-        self.levels[0].get(number / WORD_BITS).is_some_and(|word| word >> (number % WORD_BITS) & 1 == 1)
+        self.levels[0]
+            .get(number / WORD_BITS)
+            .is_some_and(|word| word >> (number % WORD_BITS) & 1 == 1)
     }
 
     /// Returns the smallest member that is at least `from`.
@@ -124,7 +133,9 @@ impl<'a> BitTree<'a> {
 
     /// Descends from a set bit of the level at `height` to the smallest member below it.
     fn smallest_below(&self, height: usize, bit: usize) -> usize {
-        self.levels[..height].iter().rev().fold(bit, |word, level| word * WORD_BITS + level[word].trailing_zeros() as usize)
+        self.levels[..height].iter().rev().fold(bit, |word, level| {
+            word * WORD_BITS + level[word].trailing_zeros() as usize
+        })
     }
 }
 

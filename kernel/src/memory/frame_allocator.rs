@@ -98,9 +98,19 @@ impl fmt::Display for FrameStatistics {
         writeln!(f, "{:<22}{:>12}{:>14}", "frames", "count", "MiB")?;
         for (name, frames) in rows {
             let tenths_mib = frames * FRAME_SIZE * 10 >> 20;
-            writeln!(f, "{name:<22}{frames:>12}{:>12}.{}", tenths_mib / 10, tenths_mib % 10)?;
+            writeln!(
+                f,
+                "{name:<22}{frames:>12}{:>12}.{}",
+                tenths_mib / 10,
+                tenths_mib % 10
+            )?;
         }
-        writeln!(f, "{} whole blocks of {} KiB are free.", self.whole_blocks, FRAMES_PER_BLOCK * FRAME_SIZE / 1024)
+        writeln!(
+            f,
+            "{} whole blocks of {} KiB are free.",
+            self.whole_blocks,
+            FRAMES_PER_BLOCK * FRAME_SIZE / 1024
+        )
     }
 }
 
@@ -151,7 +161,13 @@ impl<'a> FrameAllocator<'a> {
         managed.fill(0);
         let (partial, rest) = BitTree::new(blocks, rest);
         let (whole, _) = BitTree::new(blocks, rest);
-        Self { free, managed, partial, whole, counts: FrameStatistics::default() }
+        Self {
+            free,
+            managed,
+            partial,
+            whole,
+            counts: FrameStatistics::default(),
+        }
     }
 
     /// Takes over frames, free from now on.
@@ -164,7 +180,9 @@ impl<'a> FrameAllocator<'a> {
         for (word, mask) in word_masks(range) {
             match self.managed.get(word) {
                 None => return Err(FreeError::OutOfRange(first_frame(word, mask))),
-                Some(managed) if managed & mask != 0 => return Err(FreeError::AlreadyFree(first_frame(word, managed & mask))),
+                Some(managed) if managed & mask != 0 => {
+                    return Err(FreeError::AlreadyFree(first_frame(word, managed & mask)));
+                }
                 Some(_) => {}
             }
         }
@@ -182,7 +200,11 @@ impl<'a> FrameAllocator<'a> {
     ///
     /// [`OutOfFrames`] if no frame is free.
     pub fn allocate_frame(&mut self) -> Result<Frame, OutOfFrames> {
-        let word = self.partial.next_member(0).or_else(|| self.whole.next_member(0)).ok_or(OutOfFrames)?;
+        let word = self
+            .partial
+            .next_member(0)
+            .or_else(|| self.whole.next_member(0))
+            .ok_or(OutOfFrames)?;
         let lowest = self.free[word] & self.free[word].wrapping_neg();
         self.change(word, self.free[word] & !lowest);
         Ok(first_frame(word, lowest))
@@ -204,7 +226,11 @@ impl<'a> FrameAllocator<'a> {
     /// # Errors
     ///
     /// [`OutOfFrames`] if there are not so many together, if `frames` is 0, or if `align_frames` is not a power of two.
-    pub fn allocate_region(&mut self, frames: u64, align_frames: u64) -> Result<FrameRange, OutOfFrames> {
+    pub fn allocate_region(
+        &mut self,
+        frames: u64,
+        align_frames: u64,
+    ) -> Result<FrameRange, OutOfFrames> {
         if frames == 0 || frames > self.counts.free || !align_frames.is_power_of_two() {
             return Err(OutOfFrames);
         }
@@ -213,8 +239,15 @@ impl<'a> FrameAllocator<'a> {
         let mut from = 0;
         while let Some(run) = self.next_run(from, through_whole_block) {
             // Run ends are below `LARGEST_END`, so only a huge alignment can overflow: then nothing fits.
-            let first = run.first.number().checked_next_multiple_of(align_frames).ok_or(OutOfFrames)?;
-            if first.checked_add(frames).is_some_and(|end| end <= run.end.number()) {
+            let first = run
+                .first
+                .number()
+                .checked_next_multiple_of(align_frames)
+                .ok_or(OutOfFrames)?;
+            if first
+                .checked_add(frames)
+                .is_some_and(|end| end <= run.end.number())
+            {
                 let region = FrameRange::from_numbers(first, first + frames);
                 self.take(region);
                 return Ok(region);
@@ -230,7 +263,10 @@ impl<'a> FrameAllocator<'a> {
     ///
     /// A [`FreeError`] that says what is wrong with it; nothing has changed then.
     pub fn free_frame(&mut self, frame: Frame) -> Result<(), FreeError> {
-        self.free_region(FrameRange::from_numbers(frame.number(), frame.number().saturating_add(1)))
+        self.free_region(FrameRange::from_numbers(
+            frame.number(),
+            frame.number().saturating_add(1),
+        ))
     }
 
     /// Takes a block back.
@@ -242,7 +278,10 @@ impl<'a> FrameAllocator<'a> {
         if !first.number().is_multiple_of(FRAMES_PER_BLOCK) {
             return Err(FreeError::NotABlock(first));
         }
-        self.free_region(FrameRange::from_numbers(first.number(), first.number().saturating_add(FRAMES_PER_BLOCK)))
+        self.free_region(FrameRange::from_numbers(
+            first.number(),
+            first.number().saturating_add(FRAMES_PER_BLOCK),
+        ))
     }
 
     /// Takes neighbouring frames back.
@@ -271,13 +310,18 @@ impl<'a> FrameAllocator<'a> {
     /// Counts what there is.
     #[must_use]
     pub fn statistics(&self) -> FrameStatistics {
-        FrameStatistics { largest_run: self.largest_run(), ..self.counts }
+        FrameStatistics {
+            largest_run: self.largest_run(),
+            ..self.counts
+        }
     }
 
     /// Returns whether `frame` is one of ours and free.
     #[must_use]
     pub fn is_free(&self, frame: Frame) -> bool {
-        let word = usize::try_from(frame.number() / FRAMES_PER_BLOCK).ok().and_then(|word| self.free.get(word));
+        let word = usize::try_from(frame.number() / FRAMES_PER_BLOCK)
+            .ok()
+            .and_then(|word| self.free.get(word));
         word.is_some_and(|word| word >> (frame.number() % FRAMES_PER_BLOCK) & 1 == 1)
     }
 
@@ -294,7 +338,9 @@ impl<'a> FrameAllocator<'a> {
                 longest = longest.max(open);
             } else {
                 let bits = self.free[word];
-                longest = longest.max(open + u64::from(bits.trailing_ones())).max(longest_run_of_ones(bits));
+                longest = longest
+                    .max(open + u64::from(bits.trailing_ones()))
+                    .max(longest_run_of_ones(bits));
                 open = u64::from(bits.leading_ones());
                 next = word + 1;
             }
@@ -308,7 +354,11 @@ impl<'a> FrameAllocator<'a> {
         let word = word_of(from);
         if through_whole_block {
             let whole = self.whole.next_member(word)?;
-            let before = if whole == 0 { 0 } else { self.free[whole - 1].leading_ones() };
+            let before = if whole == 0 {
+                0
+            } else {
+                self.free[whole - 1].leading_ones()
+            };
             let first = whole as u64 * FRAMES_PER_BLOCK - u64::from(before);
             return Some(FrameRange::from_numbers(first, self.run_end(whole)));
         }
@@ -323,7 +373,11 @@ impl<'a> FrameAllocator<'a> {
         let ones = (bits >> first_bit).trailing_ones();
         let first = word as u64 * FRAMES_PER_BLOCK + u64::from(first_bit);
         let reaches_the_next_word = first_bit + ones == u64::BITS;
-        let end = if reaches_the_next_word { self.run_end(word + 1) } else { first + u64::from(ones) };
+        let end = if reaches_the_next_word {
+            self.run_end(word + 1)
+        } else {
+            first + u64::from(ones)
+        };
         Some(FrameRange::from_numbers(first, end))
     }
 
@@ -353,8 +407,10 @@ impl<'a> FrameAllocator<'a> {
     /// Gives a word of `free` its new value, and brings trees and counts up to date: the one place that does.
     fn change(&mut self, word: usize, new: u64) {
         let old = core::mem::replace(&mut self.free[word], new);
-        self.counts.free = self.counts.free + u64::from(new.count_ones()) - u64::from(old.count_ones());
-        self.counts.whole_blocks = self.counts.whole_blocks + u64::from(new == WHOLE) - u64::from(old == WHOLE);
+        self.counts.free =
+            self.counts.free + u64::from(new.count_ones()) - u64::from(old.count_ones());
+        self.counts.whole_blocks =
+            self.counts.whole_blocks + u64::from(new == WHOLE) - u64::from(old == WHOLE);
         self.whole.set(word, new == WHOLE);
         self.partial.set(word, new != WHOLE && new != 0);
     }
@@ -362,7 +418,10 @@ impl<'a> FrameAllocator<'a> {
 
 /// Returns how many words the frames below number `end` take.
 fn blocks_for(end: u64) -> usize {
-    assert!(end <= LARGEST_END, "more physical memory than the frame allocator can manage");
+    assert!(
+        end <= LARGEST_END,
+        "more physical memory than the frame allocator can manage"
+    );
     word_of(end.next_multiple_of(FRAMES_PER_BLOCK))
 }
 

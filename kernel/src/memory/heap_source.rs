@@ -55,7 +55,11 @@ unsafe impl MemorySource for FrameSource {
 /// Notices a release that the frame allocator refuses: the contract of [`MemorySource`] excludes it, so the heap itself
 /// would be broken. In a release build the frames are then lost rather than handed out twice.
 fn report(released: Option<Result<(), FreeError>>) {
-    debug_assert_eq!(released, Some(Ok(())), "the heap gave back memory that it does not have");
+    debug_assert_eq!(
+        released,
+        Some(Ok(())),
+        "the heap gave back memory that it does not have"
+    );
 }
 
 /// Pages and frames are of one size.

@@ -59,16 +59,16 @@ impl<'a> MemoryMap<'a> {
     /// Returns the number of the frame behind the last usable one, or 0 when none is.
     #[must_use]
     pub fn usable_end(self) -> u64 {
-        self.usable_ranges().last().map_or(0, |range| range.end.number())
+        self.usable_ranges()
+            .last()
+            .map_or(0, |range| range.end.number())
     }
 
     /// Iterates over the regions for a reader: in rising order, without empty and reversed ones, and with neighbours of
     /// one kind as one.
     #[must_use]
     pub fn merged_regions(self) -> MergedRegions<'a> {
-        MergedRegions {
-            rest: self.regions,
-        }
+        MergedRegions { rest: self.regions }
     }
 
     /// Looks for what should not be in a memory map.
@@ -93,26 +93,49 @@ impl<'a> MemoryMap<'a> {
     fn next_usable_bytes(self, from: u64) -> Option<(u64, u64)> {
         let mut start = from;
         loop {
-            start = self.usable().filter(|region| region.end > start).map(|region| region.start.max(start)).min()?;
-            let Some(blocked_to) = self.others().filter(|region| covers(region, start)).map(|region| region.end).max() else {
+            start = self
+                .usable()
+                .filter(|region| region.end > start)
+                .map(|region| region.start.max(start))
+                .min()?;
+            let Some(blocked_to) = self
+                .others()
+                .filter(|region| covers(region, start))
+                .map(|region| region.end)
+                .max()
+            else {
                 break;
             };
             start = blocked_to;
         }
         // Sorted by start, so one walk finds every region that continues the run.
-        let joined_end = self.usable().fold(start, |end, region| if region.start <= end { end.max(region.end) } else { end });
-        let end = self.others().map(|region| region.start).filter(|&other| other > start).fold(joined_end, u64::min);
+        let joined_end = self.usable().fold(start, |end, region| {
+            if region.start <= end {
+                end.max(region.end)
+            } else {
+                end
+            }
+        });
+        let end = self
+            .others()
+            .map(|region| region.start)
+            .filter(|&other| other > start)
+            .fold(joined_end, u64::min);
         Some((start, end))
     }
 
     /// Iterates over the regions that claim to be usable.
     fn usable(self) -> impl Iterator<Item = &'a MemoryRegion> {
-        self.regions.iter().filter(|region| region.start < region.end && is_usable(region))
+        self.regions
+            .iter()
+            .filter(|region| region.start < region.end && is_usable(region))
     }
 
     /// Iterates over the regions that must not be used.
     fn others(self) -> impl Iterator<Item = &'a MemoryRegion> {
-        self.regions.iter().filter(|region| region.start < region.end && !is_usable(region))
+        self.regions
+            .iter()
+            .filter(|region| region.start < region.end && !is_usable(region))
     }
 }
 
@@ -171,7 +194,9 @@ impl Iterator for MergedRegions<'_> {
             if region.start < region.end {
                 match &mut merged {
                     None => merged = Some(region),
-                    Some(last) if last.kind == region.kind && region.start <= last.end => last.end = last.end.max(region.end),
+                    Some(last) if last.kind == region.kind && region.start <= last.end => {
+                        last.end = last.end.max(region.end)
+                    }
                     Some(_) => return merged,
                 }
             }
@@ -197,8 +222,14 @@ pub struct Anomalies {
 impl fmt::Display for Anomalies {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sentences = [
-            (self.overlapping, "overlapping others: a byte counts as usable only where no region says otherwise"),
-            (self.unaligned, "usable but not aligned to frames: the frames partly inside are left out"),
+            (
+                self.overlapping,
+                "overlapping others: a byte counts as usable only where no region says otherwise",
+            ),
+            (
+                self.unaligned,
+                "usable but not aligned to frames: the frames partly inside are left out",
+            ),
             (self.empty, "empty: they are ignored"),
             (self.reversed, "ending before they start: they are ignored"),
         ];
@@ -219,10 +250,19 @@ impl fmt::Display for RegionTable<'_> {
         for region in self.0.merged_regions() {
             let size_kib = (region.end - region.start).div_ceil(1024);
             let MemoryRegion { start, end, kind } = region;
-            writeln!(f, "{start:#018x}  {end:#018x}  {size_kib:>10} KiB  {}", KindName(kind))?;
+            writeln!(
+                f,
+                "{start:#018x}  {end:#018x}  {size_kib:>10} KiB  {}",
+                KindName(kind)
+            )?;
         }
         let frames = self.0.usable_frames();
-        writeln!(f, "usable: {frames} frames in {} ranges, {} MiB", self.0.usable_ranges().count(), frames * FRAME_SIZE >> 20)
+        writeln!(
+            f,
+            "usable: {frames} frames in {} ranges, {} MiB",
+            self.0.usable_ranges().count(),
+            frames * FRAME_SIZE >> 20
+        )
     }
 }
 
@@ -272,7 +312,13 @@ fn uefi_name(tag: u32) -> Option<&'static str> {
 
 /// Returns the name of a memory type of the BIOS call INT 15h, EAX=E820h.
 fn bios_name(tag: u32) -> Option<&'static str> {
-    const NAMES: [&str; 5] = ["usable", "reserved", "ACPI tables", "ACPI non-volatile", "unusable"];
+    const NAMES: [&str; 5] = [
+        "usable",
+        "reserved",
+        "ACPI tables",
+        "ACPI non-volatile",
+        "unusable",
+    ];
     let index = usize::try_from(tag).ok()?.checked_sub(1)?;
     NAMES.get(index).copied()
 }

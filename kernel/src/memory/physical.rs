@@ -36,7 +36,10 @@ impl fmt::Display for TooLittleMemory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kib = |frames: u64| frames * FRAME_SIZE / 1024;
         let (found, needed) = (kib(self.found), kib(self.needed));
-        write!(f, "too little memory: {found} KiB are usable and the kernel needs {needed} KiB; start the machine with more (MEM=64M is plenty)")
+        write!(
+            f,
+            "too little memory: {found} KiB are usable and the kernel needs {needed} KiB; start the machine with more (MEM=64M is plenty)"
+        )
     }
 }
 
@@ -68,8 +71,14 @@ pub unsafe fn init_frames(map: MemoryMap<'static>) -> Result<(), TooLittleMemory
     let end = map.usable_end().min(LARGEST_END);
     let words = FrameAllocator::words_for(end);
     let book_frames = (words as u64 * 8).div_ceil(FRAME_SIZE);
-    let too_little = TooLittleMemory { found: map.usable_frames(), needed: book_frames + LEAST_FRAMES };
-    let books = map.usable_ranges().find(|range| range.len() >= book_frames).ok_or(too_little)?;
+    let too_little = TooLittleMemory {
+        found: map.usable_frames(),
+        needed: book_frames + LEAST_FRAMES,
+    };
+    let books = map
+        .usable_ranges()
+        .find(|range| range.len() >= book_frames)
+        .ok_or(too_little)?;
     let books = FrameRange::from_numbers(books.first.number(), books.first.number() + book_frames);
 
     // SAFETY: the frames of `books` are mapped (1), nobody else's (2), and long enough for `words`; zeroing makes them valid
@@ -91,7 +100,12 @@ pub unsafe fn init_frames(map: MemoryMap<'static>) -> Result<(), TooLittleMemory
 }
 
 /// Adds the frames of `range` that are below `end` and not in `books`.
-fn add_without(frames: &mut FrameAllocator<'static>, range: FrameRange, books: FrameRange, end: u64) {
+fn add_without(
+    frames: &mut FrameAllocator<'static>,
+    range: FrameRange,
+    books: FrameRange,
+    end: u64,
+) {
     let (first, end) = (range.first.number(), range.end.number().min(end));
     let pieces = if range.contains(books.first) {
         [(first, books.first.number()), (books.end.number(), end)]
@@ -100,7 +114,11 @@ fn add_without(frames: &mut FrameAllocator<'static>, range: FrameRange, books: F
     };
     for (first, end) in pieces {
         let added = frames.add(FrameRange::from_numbers(first, end));
-        debug_assert_eq!(added, Ok(()), "the ranges of a map are disjoint and below its end");
+        debug_assert_eq!(
+            added,
+            Ok(()),
+            "the ranges of a map are disjoint and below its end"
+        );
     }
 }
 
@@ -125,7 +143,8 @@ pub fn statistics() -> FrameStatistics {
 pub fn frame_pointer(frame: Frame) -> NonNull<u8> {
     let address = PHYSICAL_MEMORY_BASE + frame.start_address();
     // An address of memory that Rust did not allocate: this is the one place where such a pointer is made.
-    let pointer = ptr::with_exposed_provenance_mut(usize::try_from(address).expect("addresses have 64 bits"));
+    let pointer =
+        ptr::with_exposed_provenance_mut(usize::try_from(address).expect("addresses have 64 bits"));
     NonNull::new(pointer).expect("the mapping does not start at address 0")
 }
 

@@ -9,11 +9,17 @@ use proptest::prelude::*;
 use super::*;
 
 /// Runs `body` with an allocator for the frames below `end` that manages `ranges`.
-fn with_allocator<T>(end: u64, ranges: &[(u64, u64)], body: impl FnOnce(&mut FrameAllocator<'_>) -> T) -> T {
+fn with_allocator<T>(
+    end: u64,
+    ranges: &[(u64, u64)],
+    body: impl FnOnce(&mut FrameAllocator<'_>) -> T,
+) -> T {
     let mut memory = vec![0xdead_beef; FrameAllocator::words_for(end)];
     let mut allocator = FrameAllocator::new(end, &mut memory);
     for &(first, end) in ranges {
-        allocator.add(FrameRange::from_numbers(first, end)).expect("the ranges of a test do not overlap");
+        allocator
+            .add(FrameRange::from_numbers(first, end))
+            .expect("the ranges of a test do not overlap");
     }
     body(&mut allocator)
 }
@@ -24,7 +30,9 @@ fn frames_come_from_broken_blocks_first() {
         assert_eq!(frames.allocate_frame(), Ok(Frame::from_number(130)));
         assert_eq!(frames.statistics().whole_blocks, 2);
         for _ in 1..10 {
-            frames.allocate_frame().expect("there are ten in the broken block");
+            frames
+                .allocate_frame()
+                .expect("there are ten in the broken block");
         }
         assert_eq!(frames.allocate_frame(), Ok(Frame::from_number(0)));
         assert_eq!(frames.allocate_block(), Ok(Frame::from_number(64)));
@@ -36,9 +44,23 @@ fn frames_come_from_broken_blocks_first() {
 fn all_frames_are_given_once_and_come_back() {
     with_allocator(1000, &[(3, 70), (128, 1000)], |frames| {
         let before = frames.statistics();
-        assert_eq!(before, FrameStatistics { total: 939, free: 939, largest_run: 872, whole_blocks: 13 });
+        assert_eq!(
+            before,
+            FrameStatistics {
+                total: 939,
+                free: 939,
+                largest_run: 872,
+                whole_blocks: 13
+            }
+        );
         let mut all: Vec<_> = core::iter::from_fn(|| frames.allocate_frame().ok()).collect();
-        assert_eq!(frames.statistics(), FrameStatistics { total: 939, ..FrameStatistics::default() });
+        assert_eq!(
+            frames.statistics(),
+            FrameStatistics {
+                total: 939,
+                ..FrameStatistics::default()
+            }
+        );
         all.sort_unstable();
         assert!(all.windows(2).all(|pair| pair[0] < pair[1]));
         for frame in all {
@@ -54,16 +76,37 @@ fn wrong_frees_are_named_and_change_nothing() {
         let frame = frames.allocate_frame().expect("there is room");
         let block = frames.allocate_block().expect("there is room");
         let before = frames.statistics();
-        assert_eq!(frames.free_frame(Frame::from_number(3)), Err(FreeError::NotManaged(Frame::from_number(3))));
-        assert_eq!(frames.free_frame(Frame::from_number(255)), Err(FreeError::NotManaged(Frame::from_number(255))));
-        assert_eq!(frames.free_frame(Frame::from_number(256)), Err(FreeError::OutOfRange(Frame::from_number(256))));
-        assert!(matches!(frames.free_frame(Frame::from_number(u64::MAX - 1)), Err(FreeError::OutOfRange(_))));
-        assert_eq!(frames.free_frame(Frame::from_number(249)), Err(FreeError::AlreadyFree(Frame::from_number(249))));
+        assert_eq!(
+            frames.free_frame(Frame::from_number(3)),
+            Err(FreeError::NotManaged(Frame::from_number(3)))
+        );
+        assert_eq!(
+            frames.free_frame(Frame::from_number(255)),
+            Err(FreeError::NotManaged(Frame::from_number(255)))
+        );
+        assert_eq!(
+            frames.free_frame(Frame::from_number(256)),
+            Err(FreeError::OutOfRange(Frame::from_number(256)))
+        );
+        assert!(matches!(
+            frames.free_frame(Frame::from_number(u64::MAX - 1)),
+            Err(FreeError::OutOfRange(_))
+        ));
+        assert_eq!(
+            frames.free_frame(Frame::from_number(249)),
+            Err(FreeError::AlreadyFree(Frame::from_number(249)))
+        );
         let beside_block = Frame::from_number(block.number() + 1);
-        assert_eq!(frames.free_block(beside_block), Err(FreeError::NotABlock(beside_block)));
+        assert_eq!(
+            frames.free_block(beside_block),
+            Err(FreeError::NotABlock(beside_block))
+        );
         let too_long = FrameRange::from_numbers(block.number(), block.number() + 65);
         let behind_block = Frame::from_number(block.number() + 64);
-        assert_eq!(frames.free_region(too_long), Err(FreeError::AlreadyFree(behind_block)));
+        assert_eq!(
+            frames.free_region(too_long),
+            Err(FreeError::AlreadyFree(behind_block))
+        );
         assert_eq!(frames.statistics(), before);
         frames.free_block(block).expect("it was given");
         frames.free_frame(frame).expect("it was given");
@@ -75,8 +118,12 @@ fn wrong_frees_are_named_and_change_nothing() {
 #[test]
 fn adding_twice_or_too_far_is_refused_whole() {
     with_allocator(128, &[(10, 20)], |frames| {
-        assert!(matches!(frames.add(FrameRange::from_numbers(0, 11)), Err(FreeError::AlreadyFree(frame)) if frame.number() == 10));
-        assert!(matches!(frames.add(FrameRange::from_numbers(100, 129)), Err(FreeError::OutOfRange(frame)) if frame.number() == 128));
+        assert!(
+            matches!(frames.add(FrameRange::from_numbers(0, 11)), Err(FreeError::AlreadyFree(frame)) if frame.number() == 10)
+        );
+        assert!(
+            matches!(frames.add(FrameRange::from_numbers(100, 129)), Err(FreeError::OutOfRange(frame)) if frame.number() == 128)
+        );
         assert_eq!(frames.statistics().total, 10);
     });
 }
@@ -84,9 +131,20 @@ fn adding_twice_or_too_far_is_refused_whole() {
 #[test]
 fn senseless_regions_are_refused() {
     with_allocator(128, &[(0, 128)], |frames| {
-        for (count, align) in [(0, 1), (1, 0), (1, 3), (129, 1), (u64::MAX, 1), (1, 1 << 63)] {
+        for (count, align) in [
+            (0, 1),
+            (1, 0),
+            (1, 3),
+            (129, 1),
+            (u64::MAX, 1),
+            (1, 1 << 63),
+        ] {
             let region = frames.allocate_region(count, align);
-            assert!(region == Err(OutOfFrames) || (align == 1 << 63 && region.is_ok_and(|r| r.first.number() == 0)), "{count} {align}");
+            assert!(
+                region == Err(OutOfFrames)
+                    || (align == 1 << 63 && region.is_ok_and(|r| r.first.number() == 0)),
+                "{count} {align}"
+            );
         }
     });
 }
@@ -100,7 +158,10 @@ fn every_hole_of_a_small_memory_is_found_exactly() {
                 let length = end - first;
                 assert_eq!(frames.statistics().largest_run, length);
                 assert_eq!(frames.allocate_region(length + 1, 1), Err(OutOfFrames));
-                assert_eq!(frames.allocate_region(length, 1), Ok(FrameRange::from_numbers(first, end)));
+                assert_eq!(
+                    frames.allocate_region(length, 1),
+                    Ok(FrameRange::from_numbers(first, end))
+                );
                 assert_eq!(frames.statistics().free, 0);
             });
         }
@@ -109,11 +170,25 @@ fn every_hole_of_a_small_memory_is_found_exactly() {
 
 #[test]
 fn statistics_read_like_a_table() {
-    let statistics = FrameStatistics { total: 1024, free: 256, largest_run: 128, whole_blocks: 2 };
+    let statistics = FrameStatistics {
+        total: 1024,
+        free: 256,
+        largest_run: 128,
+        whole_blocks: 2,
+    };
     let text = statistics.to_string();
-    assert!(text.contains("total                         1024           4.0"), "{text}");
-    assert!(text.contains("used                           768           3.0"), "{text}");
-    assert!(text.contains("2 whole blocks of 256 KiB are free."), "{text}");
+    assert!(
+        text.contains("total                         1024           4.0"),
+        "{text}"
+    );
+    assert!(
+        text.contains("used                           768           3.0"),
+        "{text}"
+    );
+    assert!(
+        text.contains("2 whole blocks of 256 KiB are free."),
+        "{text}"
+    );
 }
 
 /// What a random user does.
@@ -159,12 +234,18 @@ fn first_fit(model: &[Model], frames: u64, align: u64) -> Option<u64> {
         let range = usize::try_from(first).ok()?..usize::try_from(first + frames).ok()?;
         Some(model.get(range)?.iter().all(|&state| state == Model::Free))
     };
-    (0..model.len() as u64).step_by(usize::try_from(align).ok()?).find(|&first| fits(first) == Some(true))
+    (0..model.len() as u64)
+        .step_by(usize::try_from(align).ok()?)
+        .find(|&first| fits(first) == Some(true))
 }
 
 /// The longest run of free frames, the slow way.
 fn longest_run(model: &[Model]) -> u64 {
-    model.split(|&state| state != Model::Free).map(|run| run.len() as u64).max().unwrap_or(0)
+    model
+        .split(|&state| state != Model::Free)
+        .map(|run| run.len() as u64)
+        .max()
+        .unwrap_or(0)
 }
 
 proptest! {

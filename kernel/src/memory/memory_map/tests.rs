@@ -16,7 +16,9 @@ fn region(start: u64, end: u64, kind: MemoryRegionKind) -> MemoryRegion {
 /// The usable frame numbers of a map, as `(first, end)`.
 fn usable(mut regions: Vec<MemoryRegion>) -> Vec<(u64, u64)> {
     let map = MemoryMap::new(&mut regions);
-    map.usable_ranges().map(|range| (range.first.number(), range.end.number())).collect()
+    map.usable_ranges()
+        .map(|range| (range.first.number(), range.end.number()))
+        .collect()
 }
 
 /// What a PC with a BIOS, 5 GiB of memory and the hole below 4 GiB reports.
@@ -36,7 +38,10 @@ fn bios_map() -> Vec<MemoryRegion> {
 
 #[test]
 fn bios_memory_on_both_sides_of_the_hole_is_usable() {
-    assert_eq!(usable(bios_map()), [(1, 0x9f), (0x12f0, 0x7_ffde), (0x10_0000, 0x1c_0000)]);
+    assert_eq!(
+        usable(bios_map()),
+        [(1, 0x9f), (0x12f0, 0x7_ffde), (0x10_0000, 0x1c_0000)]
+    );
 }
 
 #[test]
@@ -48,7 +53,9 @@ fn order_does_not_matter() {
 
 #[test]
 fn hundreds_of_uefi_regions_merge() {
-    let mut regions: Vec<_> = (0..400).map(|i| region(0x10_0000 + i * 0x3000, 0x10_0000 + (i + 1) * 0x3000, Usable)).collect();
+    let mut regions: Vec<_> = (0..400)
+        .map(|i| region(0x10_0000 + i * 0x3000, 0x10_0000 + (i + 1) * 0x3000, Usable))
+        .collect();
     regions.push(region(0x10_0000 + 400 * 0x3000, 0x90_0000, UnknownUefi(6)));
     assert_eq!(usable(regions), [(0x100, 0x100 + 1200)]);
 }
@@ -62,22 +69,45 @@ fn frame_zero_is_never_usable() {
 #[test]
 fn other_kinds_win_over_usable() {
     let outer = region(0x1000, 0x9000, Usable);
-    assert_eq!(usable(vec![outer, region(0x3000, 0x4000, Bootloader)]), [(1, 3), (4, 9)]);
-    assert_eq!(usable(vec![outer, region(0x3001, 0x3002, Bootloader)]), [(1, 3), (4, 9)]);
+    assert_eq!(
+        usable(vec![outer, region(0x3000, 0x4000, Bootloader)]),
+        [(1, 3), (4, 9)]
+    );
+    assert_eq!(
+        usable(vec![outer, region(0x3001, 0x3002, Bootloader)]),
+        [(1, 3), (4, 9)]
+    );
     assert_eq!(usable(vec![outer, region(0, 0x20000, UnknownBios(2))]), []);
-    assert_eq!(usable(vec![outer, region(0x1000, 0x2000, Bootloader), region(0x1800, 0x4800, Bootloader)]), [(5, 9)]);
+    assert_eq!(
+        usable(vec![
+            outer,
+            region(0x1000, 0x2000, Bootloader),
+            region(0x1800, 0x4800, Bootloader)
+        ]),
+        [(5, 9)]
+    );
 }
 
 #[test]
 fn unaligned_regions_shrink_but_join_first() {
     assert_eq!(usable(vec![region(0x1001, 0x3fff, Usable)]), [(2, 3)]);
-    assert_eq!(usable(vec![region(0x1000, 0x1800, Usable), region(0x1800, 0x3000, Usable)]), [(1, 3)]);
+    assert_eq!(
+        usable(vec![
+            region(0x1000, 0x1800, Usable),
+            region(0x1800, 0x3000, Usable)
+        ]),
+        [(1, 3)]
+    );
     assert_eq!(usable(vec![region(0x1800, 0x1900, Usable)]), []);
 }
 
 #[test]
 fn empty_and_reversed_regions_say_nothing() {
-    let regions = vec![region(0x5000, 0x5000, Bootloader), region(0x1000, 0x9000, Usable), region(0x8000, 0x2000, Bootloader)];
+    let regions = vec![
+        region(0x5000, 0x5000, Bootloader),
+        region(0x1000, 0x9000, Usable),
+        region(0x8000, 0x2000, Bootloader),
+    ];
     assert_eq!(usable(regions), [(1, 9)]);
     assert_eq!(usable(vec![]), []);
 }
@@ -91,7 +121,15 @@ fn anomalies_are_counted_and_said() {
         region(0xd000, 0xc000, Usable),
     ];
     let found = MemoryMap::new(&mut regions).anomalies();
-    assert_eq!(found, Anomalies { overlapping: 1, unaligned: 1, empty: 1, reversed: 1 });
+    assert_eq!(
+        found,
+        Anomalies {
+            overlapping: 1,
+            unaligned: 1,
+            empty: 1,
+            reversed: 1
+        }
+    );
     assert_eq!(found.to_string().lines().count(), 4);
     let mut fine = vec![region(0x1000, 0x9000, Usable)];
     assert_eq!(MemoryMap::new(&mut fine).anomalies().to_string(), "");
@@ -99,7 +137,11 @@ fn anomalies_are_counted_and_said() {
 
 #[test]
 fn table_merges_neighbours_of_one_kind() {
-    let mut regions = vec![region(0x1000, 0x2000, Usable), region(0x2000, 0x4000, Usable), region(0x4000, 0x5000, UnknownBios(2))];
+    let mut regions = vec![
+        region(0x1000, 0x2000, Usable),
+        region(0x2000, 0x4000, Usable),
+        region(0x4000, 0x5000, UnknownBios(2)),
+    ];
     let table = RegionTable(MemoryMap::new(&mut regions)).to_string();
     let lines: Vec<_> = table.lines().collect();
     assert_eq!(lines.len(), 4, "{table}");
@@ -109,8 +151,16 @@ fn table_merges_neighbours_of_one_kind() {
 
 /// Any region in the first 64 frames, aligned or not, whatever its ends.
 fn any_region() -> impl Strategy<Value = MemoryRegion> {
-    let address = prop_oneof![(0..64u64).prop_map(|frame| frame * FRAME_SIZE), 0..64 * FRAME_SIZE];
-    let kind = prop_oneof![Just(Usable), Just(Usable), Just(Bootloader), Just(UnknownUefi(6))];
+    let address = prop_oneof![
+        (0..64u64).prop_map(|frame| frame * FRAME_SIZE),
+        0..64 * FRAME_SIZE
+    ];
+    let kind = prop_oneof![
+        Just(Usable),
+        Just(Usable),
+        Just(Bootloader),
+        Just(UnknownUefi(6))
+    ];
     (address.clone(), address, kind).prop_map(|(start, end, kind)| region(start, end, kind))
 }
 

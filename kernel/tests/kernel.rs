@@ -1,0 +1,48 @@
+//! The tests that need the machine, as one image: a list of modules, a list of their tests.
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+
+use bootloader_api::{BootInfo, entry_point};
+use kernel::boot;
+use kernel::testing::{self, Test};
+
+#[path = "kernel/booted.rs"]
+mod booted;
+#[path = "kernel/differential.rs"]
+mod differential;
+#[path = "kernel/failures.rs"]
+mod failures;
+#[path = "kernel/frames.rs"]
+mod frames;
+#[path = "kernel/heap.rs"]
+mod heap;
+#[path = "kernel/interrupts.rs"]
+mod interrupts;
+#[path = "kernel/misuse.rs"]
+mod misuse;
+#[path = "kernel/out_of_memory.rs"]
+mod out_of_memory;
+#[path = "kernel/random.rs"]
+mod random;
+
+/// All tests, in the order in which they run.
+static TESTS: &[&[Test]] = &[
+    booted::TESTS,
+    frames::TESTS,
+    heap::TESTS,
+    interrupts::TESTS,
+    misuse::TESTS,
+    differential::TESTS,
+    out_of_memory::TESTS,
+    failures::TESTS,
+];
+
+entry_point!(main, config = &boot::CONFIG);
+
+/// Called by the boot loader, with its description of the machine.
+fn main(boot_info: &'static mut BootInfo) -> ! {
+    boot::start(boot_info);
+    testing::run(TESTS)
+}

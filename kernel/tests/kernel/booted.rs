@@ -1,0 +1,97 @@
+//! What the kernel finds when it has booted.
+
+use core::ptr;
+
+use kernel::interrupts::timer;
+use kernel::memory::frame::FRAME_SIZE;
+use kernel::memory::physical;
+use kernel::testing::Test;
+use kernel::{boot, stacks, tests};
+
+pub(crate) const TESTS: &[Test] = tests! {
+    "boot";
+    statics_hold_their_values,
+    image_is_where_it_should_be,
+    stack_is_known,
+    memory_map_has_usable_memory,
+    regions_are_sorted_and_merged,
+    memory_above_the_hole_is_usable_where_there_is_any,
+    timer_ticks,
+};
+
+fn statics_hold_their_values() {
+    static DATA: [u64; 4] = [1, 2, 3, 0xdead_beef];
+    static ZEROS: [u8; 4096] = [0; 4096];
+    assert_eq!(core::hint::black_box(&DATA)[3], 0xdead_beef);
+    assert!(core::hint::black_box(&ZEROS).iter().all(|&byte| byte == 0));
+}
+
+fn image_is_where_it_should_be() {
+    static INSIDE: u8 = 1;
+    let address = ptr::addr_of!(INSIDE).addr() as u64;
+    assert!(address >= boot::IMAGE_BASE, "the image is at {address:#x}");
+}
+
+fn stack_is_known() {
+    let on_stack = 0_u8;
+    let address = ptr::addr_of!(on_stack).addr() as u64;
+    let stack = stacks::containing(address).expect("the stack we are on is known");
+    assert!(
+        stack.end - stack.start >= 128 * 1024,
+        "the stack is too small: {stack:#x?}"
+    );
+    assert!(stacks::is_guard(stack.start - 1) && !stacks::is_guard(stack.start));
+}
+
+fn memory_map_has_usable_memory() {
+    let map = physical::memory_map().expect("the map is kept at boot");
+    let total = physical::statistics().total;
+    assert!(
+        map.usable_frames() > total,
+        "the books of the frame allocator take frames"
+    );
+    let books = map.usable_frames() - total;
+    assert!(
+        books * 1000 <= total + 8000,
+        "{books} frames of books for {total} frames are too many"
+    );
+    assert!(
+        map.usable_ranges().all(|range| range.first.number() > 0),
+        "frame 0 is never usable"
+    );
+}
+
+fn regions_are_sorted_and_merged() {
+    let map = physical::memory_map().expect("the map is kept at boot");
+    let mut regions = map.merged_regions();
+    let mut last = regions.next().expect("there is a region");
+    for region in regions {
+        assert!(last.start <= region.start && last.start < last.end);
+        assert!(
+            last.kind != region.kind || last.end < region.start,
+            "neighbours of one kind are one"
+        );
+        last = region;
+    }
+}
+
+fn memory_above_the_hole_is_usable_where_there_is_any() {
+    const FOUR_GIB: u64 = 4 << 30;
+    let map = physical::memory_map().expect("the map is kept at boot");
+    for range in map
+        .usable_ranges()
+        .filter(|range| range.end.start_address() > FOUR_GIB)
+    {
+        let pointer = physical::frame_pointer(range.first).cast::<u64>();
+        // SAFETY: a usable frame is mapped; reading changes nothing, whoever has it.
+        unsafe { pointer.read_volatile() };
+        assert!(range.len() * FRAME_SIZE <= physical::statistics().total * FRAME_SIZE);
+    }
+}
+
+fn timer_ticks() {
+    let before = timer::ticks();
+    while timer::ticks() < before + 3 {
+        x86_64::instructions::hlt();
+    }
+}

@@ -1,0 +1,135 @@
+//! Wrong frees: reported exactly, changing nothing.
+
+use alloc::alloc::{Layout, alloc, dealloc};
+
+use kernel::lock::InterruptMaskingLock;
+use kernel::memory::heap_source::HEAP;
+use kernel::testing::Test;
+use kernel::tests;
+use lock_api::Mutex;
+use stack_alloc::{Misuse, MisuseKind};
+
+pub(crate) const TESTS: &[Test] = tests! {
+    "misuse";
+    double_free_is_reported,
+    interior_pointer_is_reported,
+    wrong_size_is_reported,
+    foreign_pointer_is_reported,
+    wrong_free_of_a_region_is_reported,
+    double_free_panics => Panics("is free already"),
+    foreign_free_panics => Panics("is not memory of this heap"),
+};
+
+/// The last report.
+static REPORT: Mutex<InterruptMaskingLock, Option<Misuse>> = Mutex::new(None);
+
+/// Does a wrong free, and returns what the heap says about it; the free must have changed nothing.
+#[track_caller]
+fn report_of(pointer: *mut u8, layout: Layout) -> Misuse {
+    HEAP.set_misuse_handler(|misuse| *REPORT.lock() = Some(misuse));
+    let before = HEAP.statistics();
+    // SAFETY: none: this breaks the contract on purpose. The heap promises to notice, and to change nothing.
+    unsafe { dealloc(pointer, layout) };
+    let after = HEAP.statistics();
+    HEAP.set_misuse_handler(|misuse| panic!("{misuse}"));
+    assert_eq!(
+        (after.live(), after.bytes_used),
+        (before.live(), before.bytes_used)
+    );
+    let misuse = REPORT
+        .lock()
+        .take()
+        .expect("the heap reports the wrong free");
+    assert_eq!((misuse.address, misuse.layout), (pointer.addr(), layout));
+    misuse
+}
+
+/// Runs `body` with an object of `size` bytes, and frees it properly afterwards.
+fn with_object(size: usize, body: impl FnOnce(*mut u8, Layout)) {
+    let layout = Layout::from_size_align(size, 16).expect("a valid layout");
+    // SAFETY: the size is not zero.
+    let pointer = unsafe { alloc(layout) };
+    assert!(!pointer.is_null());
+    body(pointer, layout);
+    // SAFETY: allocated above with this layout; the wrong frees in between have changed nothing.
+    unsafe { dealloc(pointer, layout) };
+}
+
+fn double_free_is_reported() {
+    // A neighbour keeps the stack alive, so that the second free finds it.
+    with_object(64, |_, layout| {
+        // SAFETY: the size is not zero; the pointer is freed once here.
+        let pointer = unsafe {
+            let pointer = alloc(layout);
+            dealloc(pointer, layout);
+            pointer
+        };
+        assert_eq!(report_of(pointer, layout).kind, MisuseKind::DoubleFree);
+    });
+}
+
+fn interior_pointer_is_reported() {
+    for size in [64, 3000, 20_000] {
+        with_object(size, |pointer, layout| {
+            let misuse = report_of(pointer.wrapping_add(16), layout);
+            assert_eq!(misuse.kind, MisuseKind::Interior, "size {size}");
+            assert_eq!(
+                misuse.object.map(|object| object.address),
+                Some(pointer.addr())
+            );
+        });
+    }
+}
+
+fn wrong_size_is_reported() {
+    with_object(64, |pointer, _| {
+        let wrong = Layout::from_size_align(1024, 16).expect("a valid layout");
+        assert_eq!(report_of(pointer, wrong).kind, MisuseKind::WrongSize);
+    });
+}
+
+fn foreign_pointer_is_reported() {
+    static STATIC: [u8; 64] = [0; 64];
+    let on_stack = [0_u8; 64];
+    let layout = Layout::from_size_align(64, 1).expect("a valid layout");
+    for pointer in [
+        STATIC.as_ptr(),
+        on_stack.as_ptr(),
+        core::ptr::without_provenance(0x1000),
+        core::ptr::without_provenance(usize::MAX - 63),
+    ] {
+        assert_eq!(
+            report_of(pointer.cast_mut(), layout).kind,
+            MisuseKind::Foreign,
+            "{pointer:?}"
+        );
+    }
+}
+
+fn wrong_free_of_a_region_is_reported() {
+    with_object(1 << 20, |pointer, layout| {
+        let wrong = Layout::from_size_align(2 << 20, 16).expect("a valid layout");
+        assert_eq!(report_of(pointer, wrong).kind, MisuseKind::WrongSize);
+        assert_eq!(
+            report_of(pointer.wrapping_add(4096), layout).kind,
+            MisuseKind::Interior
+        );
+    });
+}
+
+fn double_free_panics() {
+    with_object(64, |_, layout| {
+        // SAFETY: none for the second free: it breaks the contract on purpose, and the heap promises to notice.
+        unsafe {
+            let pointer = alloc(layout);
+            dealloc(pointer, layout);
+            dealloc(pointer, layout);
+        }
+    });
+}
+
+fn foreign_free_panics() {
+    let layout = Layout::new::<u64>();
+    // SAFETY: none: it breaks the contract on purpose, and the heap promises to notice.
+    unsafe { dealloc(core::ptr::without_provenance_mut(0x1000), layout) };
+}
