@@ -23,7 +23,7 @@ use crate::memory_source::MemorySource;
 use crate::misuse::{Misuse, MisuseKind, Object};
 use crate::page_runs::{PageRuns, run_around};
 use crate::regions::{Region, Regions};
-use crate::size_class::{CLASSES, ClassIndex, Placement, placement};
+use crate::size_class::{CLASSES, ClassIndex, LARGEST_CHUNK, Placement, placement};
 use crate::sized_allocator::{Returned, SizedAllocator, Taken};
 use crate::units::{BLOCK_SIZE, PAGE_SIZE, page_in_block};
 
@@ -216,7 +216,11 @@ impl FactoryChain {
         // up to one more be lost to its alignment.
         let record_at_hand = self.records.has_room() || in_runs > 0;
         let for_record = if record_at_hand { 0 } else { 2 * BLOCK_SIZE };
-        let in_regions = source.largest_region().saturating_sub(for_record);
+        let in_regions = match source.largest_region().saturating_sub(for_record) {
+            // So little is a chunk's size, and no chunk comes as a region.
+            ..=LARGEST_CHUNK => 0,
+            size => size,
+        };
         in_runs.max(in_stacks).max(in_regions)
     }
 
@@ -323,7 +327,8 @@ impl FactoryChain {
             return false;
         };
         let address = memory.addr().get();
-        if address % BLOCK_SIZE != 0 || self.runs.find(address).is_some() {
+        let held = self.runs.find(address).is_some() || self.regions.overlap(address, BLOCK_SIZE);
+        if address % BLOCK_SIZE != 0 || held {
             return false;
         }
         // SAFETY: the source promises a block of valid memory that is the heap's until it is released; its alignment
@@ -450,7 +455,11 @@ impl FactoryChain {
             source.get_region(size, align)
         })?;
         let address = region.addr().get();
-        if address % align == 0 && self.regions.find_around(address).is_none() {
+        let in_block = |address| self.runs.find(address).is_some();
+        let held = self.regions.overlap(address, size)
+            || in_block(address)
+            || in_block(address.saturating_add(size - 1));
+        if address % align == 0 && !held {
             Some(region)
         } else {
             None

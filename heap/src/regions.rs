@@ -166,6 +166,14 @@ impl Regions {
         }
     }
 
+    /// Returns whether any region has a byte of the `size` bytes (at least 1) at `address`.
+    pub(crate) fn overlap(&self, address: usize, size: usize) -> bool {
+        // Regions are apart, so that of all that begin before the end, the last one reaches furthest.
+        self.by_address
+            .find_at_or_below(region_key(address.saturating_add(size - 1)))
+            .is_some_and(|region| region.start.addr().get() + region.size > address)
+    }
+
     /// Returns every region. Cost: the number of regions.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Region> + use<> {
         self.all.iter()

@@ -6,15 +6,12 @@ use core::alloc::{GlobalAlloc, Layout};
 use core::panic::AssertUnwindSafe;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicUsize, Ordering};
-use core::time::Duration;
 use std::alloc::System;
 use std::process::{Command, Output};
-use std::sync::mpsc;
-use std::thread;
 
 use common::{
-    Heap, Object, allocate, assert_empty, assert_sound, give_back, heap, layout, reallocate,
-    remember, seen,
+    Heap, Object, allocate, assert_empty, assert_sound, give_back, heap, in_time, layout,
+    reallocate, remember, seen,
 };
 use stack_alloc::{Allocator, BLOCK_SIZE, MemorySource, Misuse, MisuseKind, PAGE_SIZE};
 
@@ -679,9 +676,8 @@ fn the_handler_may_use_the_heap() {
         HEAP.set_misuse_handler(remember);
         ALLOCATED.fetch_add(1, Ordering::Relaxed);
     }
-    let (done, wait) = mpsc::channel();
-    // In a thread of its own: with the lock held, the handler would wait forever.
-    thread::spawn(move || {
+    // With the lock held, the handler would wait forever.
+    in_time(|| {
         let small = layout(48, 8);
         let kept = Object::new(&HEAP, small, 1);
         let pointer = allocate(&HEAP, small);
@@ -691,10 +687,7 @@ fn the_handler_may_use_the_heap() {
         HEAP.set_misuse_handler(use_the_heap);
         assert!(reallocate(&HEAP, pointer, small, 100).is_null());
         kept.free(&HEAP);
-        done.send(())
     });
-    wait.recv_timeout(Duration::from_secs(20))
-        .expect("the handler was called without the lock");
     assert_eq!(ALLOCATED.load(Ordering::Relaxed), 2);
     assert_empty(&HEAP);
 }

@@ -5,9 +5,11 @@ use core::alloc::{GlobalAlloc, Layout};
 use core::cell::RefCell;
 use core::ops::Range;
 use core::ptr::NonNull;
+use core::time::Duration;
 use std::alloc::System;
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread;
 
 use stack_alloc::{Allocator, BLOCK_SIZE, KEPT_BLOCKS, MemorySource, Misuse, PAGE_SIZE};
 
@@ -344,6 +346,22 @@ pub(crate) fn reallocate(
 ) -> *mut u8 {
     // SAFETY: either this is an object that the caller gives up, or the heap promises to refuse it.
     unsafe { heap.realloc(pointer, layout, size) }
+}
+
+/// Runs `work` in a thread of its own and fails if it takes longer than 20 seconds: what waits for a lock that it
+/// holds, or loops without end, shall fail and not hang.
+#[track_caller]
+pub(crate) fn in_time(work: impl FnOnce() + Send + 'static) {
+    let (done, wait) = mpsc::channel();
+    let thread = thread::spawn(move || {
+        work();
+        // Nobody waits any more after a time-out.
+        let _ = done.send(());
+    });
+    match wait.recv_timeout(Duration::from_secs(20)) {
+        Err(mpsc::RecvTimeoutError::Timeout) => panic!("it takes too long"),
+        _ => thread.join().expect("the work was done"),
+    }
 }
 
 thread_local! {
