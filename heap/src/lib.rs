@@ -25,11 +25,18 @@ mod memory_source;
 mod page_runs;
 mod regions;
 
-// The four layers.
+// Layer 1: 64 chunks in a word.
 mod bitmapped_stack;
-mod factory_chain;
-mod lock;
+
+// Layer 2: a linked list of stacks.
 mod sized_allocator;
+
+// Layer 3: which list, and what happens when it runs dry; and which object a free means.
+mod factory_chain;
+mod locate;
+
+// Layer 4: who may enter.
+mod lock;
 
 // The four layers composed, and what can be seen of them.
 mod check;
