@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Cargo's runner for everything built for a machine without an operating system (see .cargo/config.toml): builds the host
+# program `boot` if need be, then hands over to it.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+target=${CARGO_TARGET_DIR:-target}
+target=$(cd "$root" && mkdir -p "$target" && cd "$target" && pwd)
+boot=$target/debug/boot
+
+# Built from outside the repository: its .cargo/config.toml is about the kernel's target. The environment that cargo gives
+# its runner names the package under test, which is of no concern to this build.
+build() (
+    cd /
+    env -u CARGO_MANIFEST_DIR -u CARGO_PKG_NAME -u CARGO_PKG_VERSION -u LD_LIBRARY_PATH \
+        CARGO_TARGET_DIR="$target" "${CARGO:-cargo}" build "$@" --manifest-path "$root/Cargo.toml" --package boot </dev/null
+)
+
+if [ -x "$boot" ]; then
+    build --quiet
+else
+    echo "Building the runner and, with it, the boot loader: once, two to six minutes." >&2
+    build >&2
+fi
+exec "$boot" runner "$@"

@@ -1,0 +1,216 @@
+//! A run for a human or a pipe: the serial console on this terminal, then the outcome.
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+
+use crate::escape::EscapeFilter;
+use crate::firmware::{self, Ovmf};
+use crate::machine::{Event, Events, Machine};
+use crate::options::{Firmware, MachineOptions, RunOptions};
+use crate::outcome::Outcome;
+use crate::serial::{Control, Line, Serial};
+use crate::style::{self, Style};
+use crate::symbols::Symbols;
+use crate::terminal::KeyByKey;
+use crate::{disk_image, gdb, kernel_elf, leash, qemu};
+
+/// Runs the kernel, and returns this program's exit code.
+pub(crate) fn run(options: &RunOptions) -> anyhow::Result<u8> {
+    let machine = &options.machine;
+    let content = kernel_elf::read(&options.elf)?;
+    let ovmf = ovmf(machine)?;
+    let image = disk_image::make(&options.elf, machine.boot)?;
+    let outcome = match qemu::find_program(&machine.qemu) {
+        None => Outcome::QemuMissing { program: machine.qemu.clone() },
+        Some(program) => {
+            let boot = qemu::Boot { image: &image, ovmf: ovmf.as_ref(), arguments: "" };
+            let events = Events::new()?;
+            let mut console = Console::new(options, Symbols::new(&options.elf, &content))?;
+            announce(machine);
+            leash::follow_parent();
+            let keys = KeyByKey::enter();
+            let outcome = console.watch(Machine::start(&program, qemu::arguments(machine, &boot), &events)?, &events);
+            drop(keys);
+            outcome?
+        }
+    };
+    let style = style::stderr();
+    let message = outcome.message();
+    eprintln!("{}", if outcome == Outcome::Passed { style.good(&message) } else { style.bad(&message) });
+    Ok(outcome.exit_code())
+}
+
+/// Returns the UEFI firmware, where the machine starts with it.
+pub(crate) fn ovmf(machine: &MachineOptions) -> anyhow::Result<Option<Ovmf>> {
+    match machine.boot {
+        Firmware::Uefi => firmware::find(machine).map(Some),
+        Firmware::Bios => Ok(None),
+    }
+}
+
+/// Returns a short description of the machine.
+pub(crate) fn describe(machine: &MachineOptions) -> String {
+    format!(
+        "{} in QEMU: {} of memory, {} CPU{}, {}",
+        machine.boot.name().to_uppercase(),
+        machine.mem,
+        machine.smp,
+        if machine.smp == 1 { "" } else { "s" },
+        qemu::accelerator(machine.accel)
+    )
+}
+
+/// Says what happens next and how to leave.
+fn announce(machine: &MachineOptions) {
+    eprintln!("Booting with {}. To leave: `exit` at the prompt, or Ctrl-C.", describe(machine));
+    if machine.gdb {
+        eprintln!("Waiting for gdb on port 1234: run `make gdb` in another terminal.");
+    }
+}
+
+/// The serial console on this terminal.
+struct Console<'a> {
+    /// What the user asked for.
+    options: &'a RunOptions,
+    /// The lines.
+    serial: Serial,
+    /// The names of addresses.
+    symbols: Symbols,
+    /// Takes colours out where they are not wanted.
+    escapes: EscapeFilter,
+    /// Whether colours are wanted.
+    style: Style,
+    /// How much of the open line is on the terminal.
+    shown: usize,
+    /// Everything the serial port said, for later.
+    log: std::fs::File,
+}
+
+impl<'a> Console<'a> {
+    /// Makes the console.
+    fn new(options: &'a RunOptions, symbols: Symbols) -> anyhow::Result<Self> {
+        let path = log_path(options)?;
+        Ok(Self {
+            options,
+            serial: Serial::default(),
+            symbols,
+            escapes: EscapeFilter::default(),
+            style: style::stdout(clap::ColorChoice::Auto),
+            shown: 0,
+            log: std::fs::File::create(&path).with_context(|| format!("cannot write {}", path.display()))?,
+        })
+    }
+
+    /// Shows what the machine says until it ends, is stopped or runs out of time.
+    fn watch(&mut self, mut machine: Machine, events: &Events) -> anyhow::Result<Outcome> {
+        let start = Instant::now();
+        loop {
+            let limit = self.limit();
+            match events.next(limit.map(|(limit, _)| start + limit)) {
+                Event::Output(bytes) => {
+                    drop(self.log.write_all(&bytes));
+                    self.show(&bytes, &mut machine)?;
+                }
+                Event::OutputEnd => {
+                    let outcome = machine.wait()?;
+                    self.end_open_line();
+                    if !self.serial.is_kernel() {
+                        self.show_firmware();
+                    }
+                    return Ok(outcome);
+                }
+                Event::Signal(signal) => {
+                    machine.kill(events);
+                    self.end_open_line();
+                    return Ok(Outcome::Interrupted { signal });
+                }
+                Event::Timeout => {
+                    let complaint = machine.kill(events);
+                    self.end_open_line();
+                    if !complaint.is_empty() {
+                        eprintln!("QEMU said: {complaint}");
+                    }
+                    self.show_firmware();
+                    let (limit, during) = limit.unwrap_or_default();
+                    return Ok(Outcome::TimedOut { limit, during: during.to_owned() });
+                }
+            }
+        }
+    }
+
+    /// Returns the limit that holds now, and what it is a limit of.
+    fn limit(&self) -> Option<(Duration, &'static str)> {
+        let whole = self.options.limit.map(|seconds| (Duration::from_secs(seconds), "of running"));
+        if self.serial.is_kernel() || self.options.machine.gdb {
+            return whole;
+        }
+        let boot = (Duration::from_secs(self.options.machine.boot_limit), "before the kernel's first line");
+        Some(whole.map_or(boot, |whole| whole.min(boot)))
+    }
+
+    /// Shows new output.
+    fn show(&mut self, bytes: &[u8], machine: &mut Machine) -> anyhow::Result<()> {
+        for line in self.serial.feed(bytes) {
+            match line {
+                Line::Control(Control::Image(base)) => {
+                    self.symbols.set_base(base);
+                    gdb::remember_base(&self.options.elf, base)?;
+                }
+                Line::Control(_) => {}
+                Line::Text(text) => self.end_line(&text)?,
+                Line::Ready => {
+                    self.end_line(crate::protocol::READY_LINE)?;
+                    machine.connect_input();
+                }
+            }
+        }
+        let open = self.serial.take_open_text();
+        self.shown += open.len();
+        self.write(&open)
+    }
+
+    /// Shows the rest of a line, with the names of the addresses in it.
+    fn end_line(&mut self, text: &str) -> anyhow::Result<()> {
+        let annotated = self.symbols.annotated(text);
+        let shown = std::mem::take(&mut self.shown);
+        // A line end may have been cut in two, its first half shown.
+        let rest = annotated.as_bytes().get(shown.min(text.len())..).unwrap_or_default().to_vec();
+        self.write(&rest)?;
+        self.write(b"\n")
+    }
+
+    /// Moves to a new line if the kernel left in the middle of one.
+    fn end_open_line(&mut self) {
+        if std::mem::take(&mut self.shown) > 0 {
+            drop(self.write(b"\n"));
+        }
+    }
+
+    /// Shows what came before the kernel, if anything.
+    fn show_firmware(&self) {
+        let firmware = self.serial.firmware_tail();
+        if !self.serial.is_kernel() && !firmware.is_empty() {
+            eprintln!("The kernel was not reached. Firmware and boot loader said last:\n{firmware}");
+        }
+    }
+
+    /// Writes to the standard output, without colours where they are not wanted.
+    fn write(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
+        let mut stdout = std::io::stdout().lock();
+        let is_terminal = std::io::stdout().is_terminal();
+        let written = if is_terminal && self.style.is_coloured() {
+            stdout.write_all(bytes)
+        } else {
+            stdout.write_all(&self.escapes.pass(bytes))
+        };
+        written.and_then(|()| stdout.flush()).context("cannot write to the standard output")
+    }
+}
+
+/// Returns where the serial console is logged.
+fn log_path(options: &RunOptions) -> anyhow::Result<PathBuf> {
+    Ok(disk_image::folder(&options.elf)?.join(format!("serial-{}.log", options.machine.boot.name())))
+}

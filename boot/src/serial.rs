@@ -1,0 +1,242 @@
+//! The serial console as the runner sees it: bytes in, lines out, with the lines that are for the runner told apart.
+//!
+//! Until the kernel's first line, `@image 0x…`, the console belongs to firmware and boot loader; what they write is kept
+//! aside, for the report of a boot that never reaches the kernel.
+
+use crate::escape::without_escapes;
+use crate::protocol::{CONTROL_PREFIX, READY_LINE};
+
+/// What a line on the console turned out to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Line {
+    /// Text for the user, without its line end.
+    Text(String),
+    /// Text for the user that also says that the kernel reads commands from now on.
+    Ready,
+    /// A message for the runner.
+    Control(Control),
+}
+
+/// A message from the kernel to the runner; see [`crate::protocol`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Control {
+    /// The address that the kernel's image was loaded at.
+    Image(u64),
+    /// A test is chosen.
+    Plan {
+        /// Its name.
+        name: String,
+        /// Whether it needs a boot of its own.
+        isolated: bool,
+    },
+    /// A test begins.
+    Start(String),
+    /// Why the running test failed.
+    Message(String),
+    /// A test passed.
+    Pass(String),
+    /// A test failed.
+    Fail(String),
+    /// No more tests in this boot.
+    Done,
+    /// A line with the prefix that this program does not know.
+    Unknown(String),
+}
+
+impl Control {
+    /// Reads a line that starts with the prefix.
+    fn parse(line: &str) -> Self {
+        Self::try_parse(line).unwrap_or_else(|| Self::Unknown(line.to_owned()))
+    }
+
+    /// Reads a line; `None` where it has no known form.
+    fn try_parse(line: &str) -> Option<Self> {
+        let line = line.strip_prefix(CONTROL_PREFIX)?;
+        if let Some(address) = line.strip_prefix("image 0x") {
+            return u64::from_str_radix(address.trim(), 16).ok().map(Self::Image);
+        }
+        let test = line.strip_prefix("test ")?;
+        let (verb, rest) = test.split_once(' ').unwrap_or((test, ""));
+        let name = || (!rest.is_empty()).then(|| rest.to_owned());
+        match verb {
+            "plan" => match rest.rsplit_once(' ')? {
+                (name, "ordinary") => Some(Self::Plan { name: name.to_owned(), isolated: false }),
+                (name, "isolated") => Some(Self::Plan { name: name.to_owned(), isolated: true }),
+                _ => None,
+            },
+            "start" => name().map(Self::Start),
+            "message" => Some(Self::Message(rest.to_owned())),
+            "pass" => name().map(Self::Pass),
+            "fail" => name().map(Self::Fail),
+            "done" => Some(Self::Done),
+            _ => None,
+        }
+    }
+}
+
+/// Cuts the console's bytes into lines.
+#[derive(Debug, Default)]
+pub(crate) struct Serial {
+    /// The kernel has written its first line.
+    is_kernel: bool,
+    /// What came before that.
+    firmware: Vec<u8>,
+    /// The line that has no end yet.
+    open_line: Vec<u8>,
+    /// How much of the open line [`Serial::take_open_text`] has given out.
+    given_out: usize,
+}
+
+impl Serial {
+    /// How the kernel's first line starts.
+    const FIRST_LINE: &str = "@image 0x";
+    /// How messages about tests start.
+    const TEST_LINE: &str = "@test ";
+
+    /// Takes bytes in and returns the lines that they end.
+    pub(crate) fn feed(&mut self, bytes: &[u8]) -> Vec<Line> {
+        let mut lines = Vec::new();
+        for &byte in bytes {
+            self.open_line.push(byte);
+            if byte == b'\n' {
+                let line = std::mem::take(&mut self.open_line);
+                self.given_out = 0;
+                self.end_line(&line, &mut lines);
+            }
+        }
+        lines
+    }
+
+    /// Returns the text of the open line that has not been given out yet, so that a prompt is seen before its line ends.
+    /// A line that may be a message for the runner is held back.
+    pub(crate) fn take_open_text(&mut self) -> Vec<u8> {
+        if !self.is_kernel || self.open_line.first().is_some_and(|&byte| char::from(byte) == CONTROL_PREFIX) {
+            return Vec::new();
+        }
+        let text = self.open_line.get(self.given_out..).unwrap_or_default().to_vec();
+        self.given_out = self.open_line.len();
+        text
+    }
+
+    /// Says whether the kernel has been heard of.
+    pub(crate) fn is_kernel(&self) -> bool {
+        self.is_kernel
+    }
+
+    /// Returns the last lines before the kernel's first.
+    pub(crate) fn firmware_tail(&self) -> String {
+        let mut bytes = self.firmware.clone();
+        if !self.is_kernel {
+            bytes.extend(&self.open_line);
+        }
+        let text = without_escapes(&bytes);
+        let lines: Vec<&str> = text.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
+        lines.get(lines.len().saturating_sub(10)..).unwrap_or_default().join("\n")
+    }
+
+    /// Sorts a whole line.
+    fn end_line(&mut self, line: &[u8], lines: &mut Vec<Line>) {
+        let text = String::from_utf8_lossy(line);
+        let text = text.trim_end_matches(['\n', '\r']);
+        if !self.is_kernel {
+            match text.find(Self::FIRST_LINE).map(|start| Control::parse(&text[start..])) {
+                Some(Control::Image(address)) => {
+                    self.is_kernel = true;
+                    lines.push(Line::Control(Control::Image(address)));
+                }
+                _ => self.firmware.extend(line),
+            }
+        } else if text.starts_with(CONTROL_PREFIX) {
+            lines.push(Line::Control(Control::parse(text)));
+        } else if text == READY_LINE {
+            lines.push(Line::Ready);
+        } else if let Some(start) = text.find(Self::TEST_LINE) {
+            // The kernel was in the middle of a line when something made it speak to the runner.
+            lines.push(Line::Text(text[..start].to_owned()));
+            lines.push(Line::Control(Control::parse(&text[start..])));
+        } else {
+            lines.push(Line::Text(text.to_owned()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A console on which the kernel has spoken.
+    fn with_kernel() -> Serial {
+        let mut serial = Serial::default();
+        serial.feed(b"@image 0xffff800000000000\r\n");
+        serial
+    }
+
+    /// A line of text.
+    fn text(text: &str) -> Line {
+        Line::Text(text.to_owned())
+    }
+
+    #[test]
+    fn firmware_is_kept_aside() {
+        let mut serial = Serial::default();
+        let lines = serial.feed(b"\x1b[2JBdsDxe: starting\r\n\x1b[0m@image 0xffff800000000000\r\nHello\r\n");
+        assert_eq!(lines, [Line::Control(Control::Image(0xffff_8000_0000_0000)), text("Hello")]);
+        assert_eq!(serial.firmware_tail(), "BdsDxe: starting");
+    }
+
+    #[test]
+    fn lines_cut_in_two_are_joined() {
+        let mut serial = with_kernel();
+        assert_eq!(serial.feed(b"@test sta"), []);
+        assert_eq!(serial.feed(b"rt heap::grows\r"), []);
+        assert_eq!(serial.feed(b"\n"), [Line::Control(Control::Start("heap::grows".to_owned()))]);
+    }
+
+    #[test]
+    fn prompts_are_given_out_early_and_once() {
+        let mut serial = with_kernel();
+        serial.feed(b"> ");
+        assert_eq!(serial.take_open_text(), b"> ");
+        serial.feed(b"he");
+        assert_eq!(serial.take_open_text(), b"he");
+        assert_eq!(serial.feed(b"ap\n"), [text("> heap")]);
+        serial.feed(b"@test");
+        assert_eq!(serial.take_open_text(), b"");
+    }
+
+    #[test]
+    fn ready_line_is_known() {
+        assert_eq!(with_kernel().feed(b"ready\r\nalready\r\n"), [Line::Ready, text("already")]);
+    }
+
+    #[test]
+    fn plan_says_which_tests_are_isolated() {
+        let plan = |name: &str, isolated| Control::Plan { name: name.to_owned(), isolated };
+        assert_eq!(Control::parse("@test plan a::b ordinary"), plan("a::b", false));
+        assert_eq!(Control::parse("@test plan c isolated"), plan("c", true));
+    }
+
+    #[test]
+    fn verdicts_and_messages_are_known() {
+        assert_eq!(Control::parse("@test pass a"), Control::Pass("a".to_owned()));
+        assert_eq!(Control::parse("@test fail a"), Control::Fail("a".to_owned()));
+        assert_eq!(Control::parse("@test done"), Control::Done);
+        assert_eq!(
+            Control::parse("@test message src/x.rs:1:2: left is not right"),
+            Control::Message("src/x.rs:1:2: left is not right".to_owned())
+        );
+    }
+
+    #[test]
+    fn malformed_messages_are_not_believed() {
+        for line in ["@test plan a sideways", "@test start", "@image 0xzz", "@what"] {
+            assert_eq!(Control::parse(line), Control::Unknown(line.to_owned()));
+        }
+    }
+
+    #[test]
+    fn message_in_the_middle_of_a_line_is_found() {
+        let lines = with_kernel().feed(b"half a l@test fail a\n");
+        assert_eq!(lines, [text("half a l"), Line::Control(Control::Fail("a".to_owned()))]);
+    }
+}
