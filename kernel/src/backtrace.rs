@@ -43,7 +43,7 @@ impl Backtrace {
         let frame_pointer;
         // SAFETY: copies a register.
         unsafe {
-            asm!("mov {}, rbp", out(reg) frame_pointer, options(nomem, nostack, preserves_flags))
+            asm!("mov {}, rbp", out(reg) frame_pointer, options(nomem, nostack, preserves_flags));
         };
         Self {
             instruction_pointer: None,

@@ -78,7 +78,7 @@ fn init_memory(boot_info: &'static mut BootInfo) {
         "frames: {} of {} are free, {} MiB",
         frames.free,
         frames.total,
-        frames.free * FRAME_SIZE >> 20
+        (frames.free * FRAME_SIZE) >> 20
     );
     match HEAP.check() {
         Ok(()) => println!("heap: ready, takes 256 KiB blocks as it grows"),

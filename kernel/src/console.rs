@@ -21,8 +21,8 @@ struct Console {
 }
 
 /// The one console.
-// SAFETY: this is the only driver of COM1, but for the one of `Emergency`, which nothing outlives.
 static CONSOLE: Mutex<InterruptMaskingLock, Console> = Mutex::new(Console {
+    // SAFETY: this is the only driver of COM1, but for the one of `Emergency`, which nothing outlives.
     uart: unsafe { serial::com1() },
 });
 

@@ -147,7 +147,7 @@ impl fmt::Display for Exception {
         match (self.vector, self.error_code) {
             (_, None) => {}
             (PAGE_FAULT, Some(code)) => {
-                writeln!(f, "  error code {code:#x}: {}", PageFaultCode(code))?
+                writeln!(f, "  error code {code:#x}: {}", PageFaultCode(code))?;
             }
             (10..=13, Some(code)) => writeln!(f, "  error code {code:#x}: {}", SelectorCode(code))?,
             (_, Some(code)) => writeln!(f, "  error code {code:#x}")?,

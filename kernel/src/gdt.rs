@@ -27,6 +27,10 @@ struct Selectors {
 }
 
 /// Builds the table and makes the CPU use it. Further calls load the same one.
+#[expect(
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "one argument serves all five registers"
+)]
 pub fn init() {
     let task_state = TASK_STATE.call_once(task_state);
     let (table, selectors) = TABLE.call_once(|| {

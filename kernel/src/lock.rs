@@ -49,10 +49,6 @@ impl InterruptMaskingLock {
 
 // SAFETY: `acquire` succeeds for one caller between two releases: `swap` gives back `false` to only one.
 unsafe impl RawMutex for InterruptMaskingLock {
-    #[expect(
-        clippy::declare_interior_mutable_const,
-        reason = "the trait asks for a constant to begin with"
-    )]
     const INIT: Self = Self {
         is_locked: AtomicBool::new(false),
         interrupts_were_enabled: AtomicBool::new(false),

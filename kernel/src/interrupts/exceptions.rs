@@ -92,6 +92,10 @@ pub(super) fn fill(table: &mut InterruptDescriptorTable) {
 }
 
 /// Enters the handlers that must not trust the stack they come upon.
+#[expect(
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "one argument serves all four stacks"
+)]
 fn fill_those_with_own_stacks(table: &mut InterruptDescriptorTable) {
     // SAFETY: `gdt` has filled these entries of the task state segment, each with a stack that no other vector uses.
     unsafe {

@@ -52,6 +52,10 @@ fn set_up(controller: u16, first_vector: u8, cascade: u8, mask: u8) {
 }
 
 /// Writes a byte to a port of a controller, and gives an old one the time to take it.
+#[expect(
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "the second write is there for the first"
+)]
 fn write(port: u16, byte: u8) {
     // SAFETY: the ports are those of the controllers, and 0x80 is for debug codes and does nothing. The vectors set up above
     // all have handlers, so no interrupt that this lets in goes astray.

@@ -23,6 +23,10 @@ static TICKS: AtomicU64 = AtomicU64::new(0);
 static ON_TICK: Hook = Hook::new();
 
 /// Starts the timer.
+#[expect(
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "three writes are one command"
+)]
 pub(super) fn init() {
     #[expect(clippy::cast_possible_truncation, reason = "11932 fits")]
     const COUNT: [u8; 2] = ((INPUT_HZ / FREQUENCY_HZ) as u16).to_le_bytes();

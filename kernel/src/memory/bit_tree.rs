@@ -18,7 +18,7 @@ const WORD_BITS: usize = 64;
 const LEVELS: usize = 4;
 
 /// The most numbers a tree holds: 0 up to, but not including, this one.
-pub const LARGEST_CAPACITY: usize = WORD_BITS.pow(LEVELS as u32);
+pub const LARGEST_CAPACITY: usize = 1 << (6 * LEVELS);
 
 /// A set of numbers below its capacity, in memory that is lent to it.
 ///
@@ -138,6 +138,9 @@ impl<'a> BitTree<'a> {
         })
     }
 }
+
+/// A level multiplies the capacity by the bits of a word.
+const _: () = assert!(WORD_BITS == 1 << 6);
 
 #[cfg(test)]
 mod tests {

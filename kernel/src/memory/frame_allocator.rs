@@ -97,7 +97,7 @@ impl fmt::Display for FrameStatistics {
         ];
         writeln!(f, "{:<22}{:>12}{:>14}", "frames", "count", "MiB")?;
         for (name, frames) in rows {
-            let tenths_mib = frames * FRAME_SIZE * 10 >> 20;
+            let tenths_mib = (frames * FRAME_SIZE * 10) >> 20;
             writeln!(
                 f,
                 "{name:<22}{frames:>12}{:>12}.{}",

@@ -195,7 +195,7 @@ impl Iterator for MergedRegions<'_> {
                 match &mut merged {
                     None => merged = Some(region),
                     Some(last) if last.kind == region.kind && region.start <= last.end => {
-                        last.end = last.end.max(region.end)
+                        last.end = last.end.max(region.end);
                     }
                     Some(_) => return merged,
                 }
@@ -261,7 +261,7 @@ impl fmt::Display for RegionTable<'_> {
             f,
             "usable: {frames} frames in {} ranges, {} MiB",
             self.0.usable_ranges().count(),
-            frames * FRAME_SIZE >> 20
+            (frames * FRAME_SIZE) >> 20
         )
     }
 }

@@ -81,13 +81,12 @@ pub unsafe fn init_frames(map: MemoryMap<'static>) -> Result<(), TooLittleMemory
         .ok_or(too_little)?;
     let books = FrameRange::from_numbers(books.first.number(), books.first.number() + book_frames);
 
-    // SAFETY: the frames of `books` are mapped (1), nobody else's (2), and long enough for `words`; zeroing makes them valid
-    // words. They are left out below, so they stay the books' alone, and a second call, which would alias, is excluded (3).
-    let memory = unsafe {
-        let start = frame_pointer(books.first).cast::<u64>().as_ptr();
-        start.write_bytes(0, words);
-        slice::from_raw_parts_mut(start, words)
-    };
+    let start = frame_pointer(books.first).cast::<u64>().as_ptr();
+    // SAFETY: the frames of `books` are mapped (1), nobody else's (2), and long enough for `words`.
+    unsafe { start.write_bytes(0, words) };
+    // SAFETY: as above, and the words are written now. The frames are left out below, so they stay the books' alone; a
+    // second call, which would alias, is excluded (3).
+    let memory = unsafe { slice::from_raw_parts_mut(start, words) };
     let mut frames = FrameAllocator::new(end, memory);
     for range in map.usable_ranges() {
         add_without(&mut frames, range, books, end);
