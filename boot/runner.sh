@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Cargo's runner for everything built for a machine without an operating system (see .cargo/config.toml): builds the host
-# program `boot` if need be, then hands over to it.
+# program `boot` if need be, then hands over to it. BOOT_COMMAND names another of its commands than `runner`.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -22,4 +22,4 @@ else
     echo "Building the runner and, with it, the boot loader: once, two to six minutes." >&2
     build >&2
 fi
-exec "$boot" runner "$@"
+exec "$boot" "${BOOT_COMMAND:-runner}" "$@"

@@ -1,0 +1,79 @@
+# Everything one does here, by name. Each target that needs something sets it up first (boot/setup.sh).
+#
+# Variables of the machine, such as `make run BOOT=bios MEM=64M`:
+#
+#   BOOT=uefi|bios   MEM=256M   SMP=1   ACCEL=auto|kvm|tcg   DISPLAY=none|gtk|sdl|…   GDB=1   QEMUFLAGS='-d int'
+#
+# Under plain `cargo run` and `cargo test` the same are STACK_ALLOC_BOOT, STACK_ALLOC_MEM and so on.
+# TESTS='heap frames' chooses tests for `make kernel-test`, by parts of their names.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+kernel := target/x86_64-target/debug/kernel
+
+# DISPLAY is also X11's variable, set on every desktop: it counts only where it was typed behind `make`. There it hides X11's,
+# which QEMU's windows need; that one is found again in the environment that make was started with.
+ifeq ($(origin DISPLAY),command line)
+display := $(DISPLAY)
+x11 := $(shell tr '\0' '\n' 2>/dev/null </proc/$$PPID/environ | sed -n 's/^DISPLAY=//p')
+endif
+
+# The flags of `boot`, by the environment variables that it reads. Empty ones are left out.
+machine := $(strip \
+	$(if $(BOOT),STACK_ALLOC_BOOT='$(BOOT)') \
+	$(if $(MEM),STACK_ALLOC_MEM='$(MEM)') \
+	$(if $(SMP),STACK_ALLOC_SMP='$(SMP)') \
+	$(if $(ACCEL),STACK_ALLOC_ACCEL='$(ACCEL)') \
+	$(if $(display),STACK_ALLOC_DISPLAY='$(display)' DISPLAY='$(x11)') \
+	$(if $(filter-out 0 no false,$(GDB)),STACK_ALLOC_GDB=true) \
+	$(if $(QEMUFLAGS),STACK_ALLOC_QEMUFLAGS='$(QEMUFLAGS)'))
+
+# Puts the toolchain that the set-up chose on PATH, and the machine's variables into the environment.
+with_toolchain = boot/setup.sh; export PATH="$$(cat target/setup/toolchain):$$PATH" $(machine)
+
+.PHONY: help
+help: ## Lists the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: run
+run: ## Boots the kernel in QEMU, with its console here
+	@$(with_toolchain); exec cargo run --quiet
+
+.PHONY: test
+test: ## Runs all tests: on this machine, in the kernel under UEFI, and the first of them under BIOS
+	@$(with_toolchain); exec boot/test.sh
+
+.PHONY: check
+check: ## Checks format, lints and documentation
+	@$(with_toolchain); exec boot/check.sh
+
+.PHONY: host-test
+host-test: ## Runs the tests that need no kernel
+	@$(with_toolchain); exec boot/test.sh host
+
+.PHONY: kernel-test
+kernel-test: ## Runs the tests in the kernel, in QEMU; TESTS=heap chooses
+	@$(with_toolchain); exec cargo test $(if $(TESTS),-- $(TESTS))
+
+.PHONY: image
+image: ## Makes the disk images, for UEFI and BIOS, and prints their paths
+	@$(with_toolchain); cargo build --quiet; BOOT_COMMAND=image exec boot/runner.sh "$(kernel)"
+
+.PHONY: gdb
+gdb: ## Attaches gdb to a kernel that waits for it (make run GDB=1)
+	@$(with_toolchain); cargo build --quiet; BOOT_COMMAND=gdb exec boot/runner.sh "$(kernel)"
+
+.PHONY: doctor
+doctor: ## Says what of the needed programs is there, and how to get the rest
+	@boot/setup.sh doctor
+
+.PHONY: setup
+setup: ## Sets up toolchain, QEMU and firmware; every other target does it too
+	@boot/setup.sh
+
+.PHONY: clean
+clean: ## Removes everything that was built
+	@rm -rf target

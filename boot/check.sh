@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# Checks format, lints and documentation, warnings being errors. Called by the Makefile, which has set up the toolchain.
+#
+# Debian's packages of a new Rust have neither rustfmt nor clippy. There, those of rustup's `stable` check what can be built
+# for this machine, and what cannot be checked is named.
+set -uo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+manifest=$root/Cargo.toml
+failed=0
+export CLIPPY_CONF_DIR=$root/.cargo
+
+check() {
+    printf '=== %s\n' "$1"
+    if ! "${@:2}"; then
+        printf '=== %s failed\n' "$1"
+        failed=1
+    fi
+}
+
+skip() { printf '=== skipped: %s\n' "$1"; }
+
+# The members of the workspace must take part in its lints.
+lints_are_shared() {
+    local member bad=0
+    for member in heap kernel boot; do
+        if ! grep -A 1 -x '\[lints\]' "$root/$member/Cargo.toml" | grep -qx 'workspace = true'; then
+            echo "$member/Cargo.toml has no \`[lints] workspace = true\`: add it"
+            bad=1
+        fi
+    done
+    return "$bad"
+}
+
+# Cargo for this machine, from outside, because .cargo/config.toml is about the kernel's target. The boot loader is left out
+# by a switch that its build script has for docs.rs: checking needs its types, not its code.
+outside() (
+    cd / && CARGO_TARGET_DIR=$root/target/check RUSTFLAGS='--cfg docsrs_dummy_build' RUSTDOCFLAGS='-D warnings' "${cargo[@]}" "$@"
+)
+lint_host() { outside clippy --quiet --manifest-path "$manifest" "$@" -- -D warnings; }
+document() { outside doc --quiet --no-deps --document-private-items --manifest-path "$manifest" "$@"; }
+format() { outside fmt --manifest-path "$manifest" --all -- --check; }
+
+check "workspace lints in every member" lints_are_shared
+
+is_whole=0
+if cargo clippy --version >/dev/null 2>&1 && cargo fmt --version >/dev/null 2>&1; then
+    cargo=(cargo)
+    is_whole=1
+elif command -v rustup >/dev/null && rustup run stable cargo clippy --version >/dev/null 2>&1; then
+    # The toolchain of the set-up is first on PATH; rustup's must come before it.
+    cargo=(env "PATH=$(dirname "$(rustup which --toolchain stable rustc)"):$PATH" cargo)
+else
+    cargo=()
+fi
+
+if [ "${#cargo[@]}" -gt 0 ]; then
+    check "format" format
+    check "lints of stack_alloc" lint_host --package stack_alloc --all-targets
+    check "lints of boot" lint_host --package boot --all-targets
+    check "lints of the kernel's pure modules" lint_host --package kernel --lib --tests
+    check "documentation of stack_alloc and boot" document --package stack_alloc --package boot
+else
+    skip "format, lints: this toolchain has no rustfmt and no clippy (install rustup and its stable toolchain)"
+fi
+if [ "$is_whole" -eq 1 ]; then
+    check "lints of the kernel" cargo clippy --quiet --package kernel --lib --bins --tests -- -D warnings
+else
+    skip "lints of what the kernel builds for its own target only: Debian's Rust has no clippy"
+fi
+cd "$root" && RUSTDOCFLAGS='-D warnings' check "documentation of the kernel" \
+    cargo doc --quiet --no-deps --document-private-items --package kernel --lib
+
+if [ "$failed" -eq 0 ]; then echo "check passed"; else echo "check failed"; fi
+exit "$failed"

@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Runs every test there is, and ends with one line: `N passed, N failed`. Called by the Makefile, which has set up the
+# toolchain. A failed step does not stop the others. The logs stay in target/test-logs.
+#
+#   boot/test.sh         everything
+#   boot/test.sh host    what needs no kernel
+set -uo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+logs=$root/target/test-logs
+cd "$root" && rm -rf "$logs" && mkdir -p "$logs" || exit 2
+steps=()
+
+# step NAME COMMAND…: runs one step; its log says if it failed.
+step() {
+    local log=$logs/$1.log start=$SECONDS
+    printf '\n=== %s\n' "$1"
+    steps+=("$log")
+    if ! "${@:2}" 2>&1 </dev/null | tee "$log"; then
+        printf 'step failed\n' >>"$log"
+        printf '=== %s failed after %d s\n' "$1" $((SECONDS - start))
+    fi
+}
+
+# Cargo for this machine: called from outside, because .cargo/config.toml is about the kernel's target.
+host_test() (
+    cd / && CARGO_TARGET_DIR="$root/target" cargo test --manifest-path "$root/Cargo.toml" "$@"
+)
+
+kernel_test() { STACK_ALLOC_BOOT=$1 cargo test -- "${@:2}"; }
+
+if [ ! -x target/debug/boot ]; then
+    echo "The first build makes the boot loader too: two to six minutes, once."
+fi
+step host-stack_alloc host_test --package stack_alloc
+step host-kernel host_test --package kernel --lib
+step host-boot host_test --package boot
+if [ "${1:-}" != host ]; then
+    step kernel-uefi kernel_test uefi
+    # The heap does not know which firmware was there; booting and the memory map do.
+    step kernel-bios kernel_test bios boot heap
+fi
+
+echo
+if ! BOOT_COMMAND=tally boot/runner.sh "${steps[@]}"; then
+    if [ ! -x target/debug/boot ]; then
+        echo "0 passed, ${#steps[@]} failed"
+    fi
+    exit 1
+fi
