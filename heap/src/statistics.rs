@@ -178,11 +178,12 @@ fn percent(part: usize, whole: usize) -> usize {
 /// A number of bytes that displays in the unit that suits it: `512 B`, `1.5 KiB`, `3.2 MiB`.
 struct Bytes(usize);
 
-impl fmt::Display for Bytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Bytes {
+    /// Returns whole units, tenths, and the unit's name.
+    fn parts(&self) -> (usize, Option<usize>, &'static str) {
         const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
         if self.0 < 1024 {
-            return write!(f, "{} B", self.0);
+            return (self.0, None, "B");
         }
         let mut unit = 0;
         let mut size = self.0;
@@ -190,13 +191,28 @@ impl fmt::Display for Bytes {
             size /= 1024;
             unit += 1;
         }
-        write!(
-            f,
-            "{}.{} {}",
-            size / 1024,
-            size % 1024 * 10 / 1024,
-            UNITS[unit]
-        )
+        (size / 1024, Some(size % 1024 * 10 / 1024), UNITS[unit])
+    }
+}
+
+impl fmt::Display for Bytes {
+    /// Right-aligns the number in the width asked for, less the unit's four places.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (whole, tenths, unit) = self.parts();
+        let width = f.width().unwrap_or(0);
+        match tenths {
+            Some(tenths) => write!(
+                f,
+                "{whole:>width$}.{tenths} {unit}",
+                width = width.saturating_sub(6)
+            ),
+            None => write!(
+                f,
+                "{whole:>width$} {unit:<unit_width$}",
+                width = width.saturating_sub(4),
+                unit_width = width.min(3)
+            ),
+        }
     }
 }
 
@@ -263,3 +279,6 @@ impl fmt::Display for Statistics {
         write!(f, "failures     {:>12}", self.failures)
     }
 }
+
+#[cfg(test)]
+mod tests;
