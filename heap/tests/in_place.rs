@@ -237,7 +237,18 @@ fn an_aligned_run_takes_any_fitting_place() {
     let odd: Vec<Object> =
         core::iter::from_fn(|| Object::try_new(&heap, layout(1, PAGE_SIZE), 2)).collect();
     assert_apart(even.iter().chain(&odd));
-    assert!(!odd.is_empty());
+    assert_eq!(odd.len(), 32);
+    // A single page, with neither neighbour free, is found again.
+    let even: Vec<Object> = even
+        .into_iter()
+        .map(|object| {
+            let place = object.pointer();
+            object.free(&heap);
+            let again = Object::new(&heap, page, 3);
+            assert_eq!(again.pointer(), place);
+            again
+        })
+        .collect();
     for object in even.into_iter().chain(odd) {
         object.free(&heap);
     }

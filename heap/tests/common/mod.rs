@@ -31,7 +31,10 @@ pub(crate) fn layout(size: usize, align: usize) -> Layout {
 #[track_caller]
 pub(crate) fn assert_sound(heap: &Heap) {
     heap.check().expect("the heap is sound");
-    assert_eq!(heap.statistics().bytes_held, heap.source().bytes_out());
+    let statistics = heap.statistics();
+    assert_eq!(statistics.bytes_held, heap.source().bytes_out());
+    assert!(statistics.bytes_held_peak >= statistics.bytes_held);
+    assert!(statistics.bytes_requested_peak >= statistics.bytes_requested);
 }
 
 /// Asserts that `heap`, in which nothing is live, has given its memory back.
