@@ -16,10 +16,18 @@ build() (
         CARGO_TARGET_DIR="$target" "${CARGO:-cargo}" build "$@" --manifest-path "$root/Cargo.toml" --package boot </dev/null
 )
 
-if [ -x "$boot" ]; then
-    build --quiet
-else
-    echo "Building the runner and, with it, the boot loader: once, two to six minutes." >&2
-    build >&2
+# Up to date, the build takes a moment and says nothing. Else it says what takes so long.
+(
+    sleep 3 >/dev/null 2>&1
+    echo "Building the runner; where its boot loader has to be built too (once), that takes two to six minutes." >&2
+) &
+notice=$!
+status=0
+build --quiet || status=$?
+kill "$notice" 2>/dev/null || true
+wait "$notice" 2>/dev/null || true
+if [ "$status" -ne 0 ]; then
+    echo "error: the program that runs the kernel could not be built; its errors are above. Is the toolchain that of \`make setup\`?" >&2
+    exit 2
 fi
 exec "$boot" "${BOOT_COMMAND:-runner}" "$@"

@@ -180,10 +180,29 @@ run_apt() {
     local log=$1 as_root=()
     shift
     if [ "$(id -u)" -ne 0 ]; then as_root=(sudo -n); fi
-    # The lists first: a fresh machine has none. Where they cannot be fetched, old ones may still do.
-    "${as_root[@]}" apt-get update >"$log" 2>&1 || true
+    # The lists first, once: a fresh machine has none. Where they cannot be fetched, old ones may still do.
+    if [ "$apt_is_updated" -eq 0 ]; then
+        "${as_root[@]}" apt-get "${apt_options[@]}" update >"$log" 2>&1 || true
+        apt_is_updated=1
+    fi
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-        apt-get install --yes --no-install-recommends "$@" >>"$log" 2>&1
+        apt-get "${apt_options[@]}" install --yes --no-install-recommends "$@" >>"$log" 2>&1
+}
+apt_is_updated=0
+apt_options=()
+
+# The Rust that is new enough came to Debian 12 as a security update. A machine whose apt does not know of those gets to
+# know for this installation only: its configuration stays as it is.
+add_security_updates() {
+    local list=$state/sources.list
+    [ "$(. /etc/os-release && printf '%s' "${VERSION_CODENAME:-}")" = bookworm ] || return 0
+    if grep -rqs 'bookworm-security' /etc/apt/sources.list /etc/apt/sources.list.d; then return 0; fi
+    say "setup: looking at Debian's security updates too, this time only (Rust 1.96 is among them)"
+    {
+        cat /etc/apt/sources.list 2>/dev/null
+        echo 'deb http://deb.debian.org/debian-security bookworm-security main'
+    } >"$list"
+    apt_options=(-o "Dir::Etc::SourceList=$list")
 }
 
 fetch_pinned() {
@@ -230,9 +249,14 @@ setup_pinned() {
 
 setup_debian() {
     if ! have_debian_rust; then
-        apt "the Rust compiler, its library's source, a linker and objcopy, for the kernel" "${rust_packages[@]}" || return 1
+        add_security_updates
+        apt "the Rust compiler, its library's source, a linker and objcopy, for the kernel" "${rust_packages[@]}" || {
+            have rustup || complain "or install rustup from https://rustup.rs instead, then run: make setup"
+            return 1
+        }
         if ! have_debian_rust; then
-            complain "Debian's Rust is older than 1.96 or incomplete. Run: $(toolchain_command)"
+            complain "the Rust that apt-get has is older than 1.96 or incomplete: on Debian 12, add the suite" \
+                "bookworm-security to apt's sources; elsewhere, install rustup from https://rustup.rs; then run: make setup"
             return 1
         fi
     fi

@@ -1,8 +1,9 @@
 //! A run for a human or a pipe: the serial console on this terminal, then the outcome.
 
+use core::time::Duration;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Context;
 
@@ -24,22 +25,38 @@ pub(crate) fn run(options: &RunOptions) -> anyhow::Result<u8> {
     let ovmf = ovmf(machine)?;
     let image = disk_image::make(&options.elf, machine.boot)?;
     let outcome = match qemu::find_program(&machine.qemu) {
-        None => Outcome::QemuMissing { program: machine.qemu.clone() },
+        None => Outcome::QemuMissing {
+            program: machine.qemu.clone(),
+        },
         Some(program) => {
-            let boot = qemu::Boot { image: &image, ovmf: ovmf.as_ref(), arguments: "" };
+            let boot = qemu::Boot {
+                image: &image,
+                ovmf: ovmf.as_ref(),
+                arguments: "",
+            };
             let events = Events::new()?;
             let mut console = Console::new(options, Symbols::new(&options.elf, &content))?;
             announce(machine);
             leash::follow_parent();
             let keys = KeyByKey::enter();
-            let outcome = console.watch(Machine::start(&program, qemu::arguments(machine, &boot), &events)?, &events);
+            let outcome = console.watch(
+                Machine::start(&program, qemu::arguments(machine, &boot), &events)?,
+                &events,
+            );
             drop(keys);
             outcome?
         }
     };
     let style = style::stderr();
     let message = outcome.message();
-    eprintln!("{}", if outcome == Outcome::Passed { style.good(&message) } else { style.bad(&message) });
+    eprintln!(
+        "{}",
+        if outcome == Outcome::Passed {
+            style.good(&message)
+        } else {
+            style.bad(&message)
+        }
+    );
     Ok(outcome.exit_code())
 }
 
@@ -65,7 +82,10 @@ pub(crate) fn describe(machine: &MachineOptions) -> String {
 
 /// Says what happens next and how to leave.
 fn announce(machine: &MachineOptions) {
-    eprintln!("Booting with {}. To leave: `exit` at the prompt, or Ctrl-C.", describe(machine));
+    eprintln!(
+        "Booting with {}. To leave: `exit` at the prompt, or Ctrl-C.",
+        describe(machine)
+    );
     if machine.gdb {
         eprintln!("Waiting for gdb on port 1234: run `make gdb` in another terminal.");
     }
@@ -100,7 +120,8 @@ impl<'a> Console<'a> {
             escapes: EscapeFilter::default(),
             style: style::stdout(clap::ColorChoice::Auto),
             shown: 0,
-            log: std::fs::File::create(&path).with_context(|| format!("cannot write {}", path.display()))?,
+            log: std::fs::File::create(&path)
+                .with_context(|| format!("cannot write {}", path.display()))?,
         })
     }
 
@@ -135,7 +156,10 @@ impl<'a> Console<'a> {
                     }
                     self.show_firmware();
                     let (limit, during) = limit.unwrap_or_default();
-                    return Ok(Outcome::TimedOut { limit, during: during.to_owned() });
+                    return Ok(Outcome::TimedOut {
+                        limit,
+                        during: during.to_owned(),
+                    });
                 }
             }
         }
@@ -143,11 +167,17 @@ impl<'a> Console<'a> {
 
     /// Returns the limit that holds now, and what it is a limit of.
     fn limit(&self) -> Option<(Duration, &'static str)> {
-        let whole = self.options.limit.map(|seconds| (Duration::from_secs(seconds), "of running"));
+        let whole = self
+            .options
+            .limit
+            .map(|seconds| (Duration::from_secs(seconds), "of running"));
         if self.serial.is_kernel() || self.options.machine.gdb {
             return whole;
         }
-        let boot = (Duration::from_secs(self.options.machine.boot_limit), "before the kernel's first line");
+        let boot = (
+            Duration::from_secs(self.options.machine.boot_limit),
+            "before the kernel's first line",
+        );
         Some(whole.map_or(boot, |whole| whole.min(boot)))
     }
 
@@ -175,16 +205,20 @@ impl<'a> Console<'a> {
     /// Shows the rest of a line, with the names of the addresses in it.
     fn end_line(&mut self, text: &str) -> anyhow::Result<()> {
         let annotated = self.symbols.annotated(text);
-        let shown = std::mem::take(&mut self.shown);
+        let shown = core::mem::take(&mut self.shown);
         // A line end may have been cut in two, its first half shown.
-        let rest = annotated.as_bytes().get(shown.min(text.len())..).unwrap_or_default().to_vec();
+        let rest = annotated
+            .as_bytes()
+            .get(shown.min(text.len())..)
+            .unwrap_or_default()
+            .to_vec();
         self.write(&rest)?;
         self.write(b"\n")
     }
 
     /// Moves to a new line if the kernel left in the middle of one.
     fn end_open_line(&mut self) {
-        if std::mem::take(&mut self.shown) > 0 {
+        if core::mem::take(&mut self.shown) > 0 {
             drop(self.write(b"\n"));
         }
     }
@@ -193,7 +227,9 @@ impl<'a> Console<'a> {
     fn show_firmware(&self) {
         let firmware = self.serial.firmware_tail();
         if !self.serial.is_kernel() && !firmware.is_empty() {
-            eprintln!("The kernel was not reached. Firmware and boot loader said last:\n{firmware}");
+            eprintln!(
+                "The kernel was not reached. Firmware and boot loader said last:\n{firmware}"
+            );
         }
     }
 
@@ -206,11 +242,14 @@ impl<'a> Console<'a> {
         } else {
             stdout.write_all(&self.escapes.pass(bytes))
         };
-        written.and_then(|()| stdout.flush()).context("cannot write to the standard output")
+        written
+            .and_then(|()| stdout.flush())
+            .context("cannot write to the standard output")
     }
 }
 
 /// Returns where the serial console is logged.
 fn log_path(options: &RunOptions) -> anyhow::Result<PathBuf> {
-    Ok(disk_image::folder(&options.elf)?.join(format!("serial-{}.log", options.machine.boot.name())))
+    Ok(disk_image::folder(&options.elf)?
+        .join(format!("serial-{}.log", options.machine.boot.name())))
 }

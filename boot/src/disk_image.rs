@@ -17,7 +17,10 @@ use crate::options::Firmware;
 /// Makes the image for `firmware`, or for both, and returns the paths.
 pub(crate) fn make_all(elf: &Path, firmware: Option<Firmware>) -> anyhow::Result<Vec<PathBuf>> {
     let wanted = firmware.map_or(vec![Firmware::Uefi, Firmware::Bios], |one| vec![one]);
-    wanted.into_iter().map(|firmware| make(elf, firmware)).collect()
+    wanted
+        .into_iter()
+        .map(|firmware| make(elf, firmware))
+        .collect()
 }
 
 /// Makes the image for `firmware`, unless it is there and up to date, and returns its path.
@@ -60,7 +63,9 @@ fn silent() -> BootConfig {
 /// Returns the folder for what is made of `elf`, and creates it. Cargo's hash is not part of its name, so that the
 /// folder of one test kernel is found again and does not leave another one behind with each build.
 pub(crate) fn folder(elf: &Path) -> anyhow::Result<PathBuf> {
-    let folder = crate::options::target_folder().join("boot").join(folder_name(elf));
+    let folder = crate::options::target_folder()
+        .join("boot")
+        .join(folder_name(elf));
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     Ok(folder)
 }
@@ -69,7 +74,9 @@ pub(crate) fn folder(elf: &Path) -> anyhow::Result<PathBuf> {
 fn folder_name(elf: &Path) -> String {
     let stem = elf.file_name().unwrap_or_default().to_string_lossy();
     match stem.rsplit_once('-') {
-        Some((name, hash)) if hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
+        Some((name, hash))
+            if hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()) =>
+        {
             format!("{name}-test")
         }
         _ => stem.into_owned(),
@@ -84,9 +91,18 @@ fn stamp_of(elf: &Path) -> anyhow::Result<String> {
 
 /// Returns the path, size and age of a file.
 fn identity(file: &Path) -> anyhow::Result<String> {
-    let metadata = fs::metadata(file).with_context(|| format!("cannot look at {}", file.display()))?;
-    let age = metadata.modified()?.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Ok(format!("{} {} {}", file.display(), metadata.len(), age.as_nanos()))
+    let metadata =
+        fs::metadata(file).with_context(|| format!("cannot look at {}", file.display()))?;
+    let age = metadata
+        .modified()?
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    Ok(format!(
+        "{} {} {}",
+        file.display(),
+        metadata.len(),
+        age.as_nanos()
+    ))
 }
 
 #[cfg(test)]
@@ -95,7 +111,10 @@ mod tests {
 
     #[test]
     fn folder_of_a_test_kernel_outlives_its_hash() {
-        assert_eq!(folder_name(Path::new("target/debug/deps/heap-0123456789abcdef")), "heap-test");
+        assert_eq!(
+            folder_name(Path::new("target/debug/deps/heap-0123456789abcdef")),
+            "heap-test"
+        );
         assert_eq!(folder_name(Path::new("target/debug/kernel")), "kernel");
         assert_eq!(folder_name(Path::new("my-kernel")), "my-kernel");
     }

@@ -36,7 +36,11 @@ impl EscapeFilter {
 
     /// Returns the plain text among `bytes`.
     pub(crate) fn pass(&mut self, bytes: &[u8]) -> Vec<u8> {
-        bytes.iter().copied().filter(|&byte| self.keeps(byte)).collect()
+        bytes
+            .iter()
+            .copied()
+            .filter(|&byte| self.keeps(byte))
+            .collect()
     }
 
     /// Takes one byte in, and says whether it is plain text.
@@ -46,7 +50,10 @@ impl EscapeFilter {
             (State::String, Self::BEL) | (State::StringEscape, b'\\') => (State::Plain, false),
             (State::String | State::StringEscape, _) => (State::String, false),
             (_, Self::ESC) => (State::Escape, false),
-            (State::Plain, byte) => (State::Plain, !byte.is_ascii_control() || matches!(byte, b'\n' | b'\t')),
+            (State::Plain, byte) => (
+                State::Plain,
+                !byte.is_ascii_control() || matches!(byte, b'\n' | b'\t'),
+            ),
             (State::Escape, b'[') => (State::Csi, false),
             (State::Escape, b']' | b'P' | b'X' | b'^' | b'_') => (State::String, false),
             (State::Escape | State::Intermediate, 0x20..=0x2f) => (State::Intermediate, false),
@@ -78,12 +85,18 @@ mod tests {
 
     #[test]
     fn colours_go_and_words_stay() {
-        assert_eq!(without_escapes(b"\x1b[1;31mred\x1b[0m \tdone\n"), "red \tdone\n");
+        assert_eq!(
+            without_escapes(b"\x1b[1;31mred\x1b[0m \tdone\n"),
+            "red \tdone\n"
+        );
     }
 
     #[test]
     fn titles_and_charset_codes_go() {
-        assert_eq!(without_escapes(b"\x1b]0;title\x07a\x1b(Bb\x1b]0;x\x1b\\c\x1b=d"), "abcd");
+        assert_eq!(
+            without_escapes(b"\x1b]0;title\x07a\x1b(Bb\x1b]0;x\x1b\\c\x1b=d"),
+            "abcd"
+        );
     }
 
     #[test]

@@ -18,7 +18,8 @@ const BASE_FILE: &str = "image-base";
 /// Writes down where the kernel's image lies, for the next [`attach`]. It is the same in every boot of one kernel.
 pub(crate) fn remember_base(elf: &Path, base: u64) -> anyhow::Result<()> {
     let path = disk_image::folder(elf)?.join(BASE_FILE);
-    fs::write(&path, format!("{base:#x}\n")).with_context(|| format!("cannot write {}", path.display()))
+    fs::write(&path, format!("{base:#x}\n"))
+        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// Becomes gdb; returns only where that fails.
@@ -29,8 +30,14 @@ pub(crate) fn attach(elf: &Path) -> anyhow::Result<u8> {
     }
     let base = fs::read_to_string(disk_image::folder(elf)?.join(BASE_FILE)).unwrap_or_default();
     let base = base.trim();
-    let base = if base.is_empty() { format!("{USUAL_BASE:#x}") } else { base.to_owned() };
-    eprintln!("Attaching to QEMU on port 1234 (start it with `make run GDB=1`); the kernel's image lies at {base}.");
+    let base = if base.is_empty() {
+        format!("{USUAL_BASE:#x}")
+    } else {
+        base.to_owned()
+    };
+    eprintln!(
+        "Attaching to QEMU on port 1234 (start it with `make run GDB=1`); the kernel's image lies at {base}."
+    );
     eprintln!("gdb stops at the kernel's entry; `continue` runs on.");
     let error = Command::new("gdb").args(arguments(elf, &base)).exec();
     bail!("cannot start gdb: {error}");
@@ -61,6 +68,9 @@ mod tests {
     #[test]
     fn symbols_are_loaded_at_the_image() {
         let words = arguments(Path::new("target/kernel"), "0xffff800000000000").join(" ");
-        assert!(words.contains("add-symbol-file target/kernel -o 0xffff800000000000"), "{words}");
+        assert!(
+            words.contains("add-symbol-file target/kernel -o 0xffff800000000000"),
+            "{words}"
+        );
     }
 }

@@ -13,10 +13,16 @@ use object::{Architecture, Object, ObjectKind, elf};
 /// Reads the kernel's ELF, and says what is wrong where it is none.
 pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     let content = fs::read(path).with_context(|| {
-        format!("cannot read the kernel {}: build it with `cargo build`, or correct the path", path.display())
+        format!(
+            "cannot read the kernel {}: build it with `cargo build`, or correct the path",
+            path.display()
+        )
     })?;
     check(&content).with_context(|| {
-        format!("{} is not a kernel for this machine: pass the ELF that `cargo build` makes", path.display())
+        format!(
+            "{} is not a kernel for this machine: pass the ELF that `cargo build` makes",
+            path.display()
+        )
     })?;
     Ok(content)
 }
@@ -54,7 +60,9 @@ pub(crate) fn stripped(content: &[u8]) -> anyhow::Result<Vec<u8>> {
     }
     builder.delete_orphans();
     let mut stripped = Vec::new();
-    builder.write(&mut stripped).context("cannot write the stripped kernel")?;
+    builder
+        .write(&mut stripped)
+        .context("cannot write the stripped kernel")?;
     Ok(stripped)
 }
 
@@ -70,14 +78,22 @@ mod tests {
 
     #[test]
     fn cut_off_elf_is_damaged() {
-        assert!(check(b"\x7fELF\x02\x01\x01").expect_err("too short").to_string().contains("damaged"));
+        assert!(
+            check(b"\x7fELF\x02\x01\x01")
+                .expect_err("too short")
+                .to_string()
+                .contains("damaged")
+        );
     }
 
     #[test]
     fn host_program_is_no_kernel() {
         let own = std::env::current_exe().expect("the path of this test program");
         let error = read(&own).expect_err("a Linux program");
-        assert!(format!("{error:#}").contains("program for an operating system"), "{error:#}");
+        assert!(
+            format!("{error:#}").contains("program for an operating system"),
+            "{error:#}"
+        );
     }
 
     #[test]

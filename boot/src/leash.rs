@@ -14,7 +14,8 @@ use rustix::process::{Signal, set_parent_process_death_signal};
 /// Becomes `command`, which is killed when the parent dies. Returns only where that fails.
 pub(crate) fn hold(command: &[OsString]) -> anyhow::Result<u8> {
     let (program, arguments) = command.split_first().context("no command to run")?;
-    set_parent_process_death_signal(Some(Signal::KILL)).context("cannot ask for a signal when the parent dies")?;
+    set_parent_process_death_signal(Some(Signal::KILL))
+        .context("cannot ask for a signal when the parent dies")?;
     let error = Command::new(program).args(arguments).exec();
     bail!("cannot start {}: {error}", program.display());
 }

@@ -44,7 +44,8 @@ impl Events {
     /// Makes the queue. From now on signals are events.
     pub(crate) fn new() -> anyhow::Result<Self> {
         let (sender, receiver) = channel();
-        let mut signals = Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM]).context("cannot watch for signals")?;
+        let mut signals =
+            Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM]).context("cannot watch for signals")?;
         let to_main = sender.clone();
         thread::spawn(move || {
             for signal in signals.forever() {
@@ -57,8 +58,13 @@ impl Events {
     /// Waits for the next event, no longer than until `deadline`.
     pub(crate) fn next(&self, deadline: Option<Instant>) -> Event {
         let received = match deadline {
-            None => self.receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            Some(deadline) => self.receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())),
+            None => self
+                .receiver
+                .recv()
+                .map_err(|_| RecvTimeoutError::Disconnected),
+            Some(deadline) => self
+                .receiver
+                .recv_timeout(deadline.saturating_duration_since(Instant::now())),
         };
         received.unwrap_or(Event::Timeout)
     }
@@ -77,7 +83,11 @@ pub(crate) struct Machine {
 
 impl Machine {
     /// Starts QEMU; what it does arrives in `events`.
-    pub(crate) fn start(qemu: &Path, arguments: Vec<OsString>, events: &Events) -> anyhow::Result<Self> {
+    pub(crate) fn start(
+        qemu: &Path,
+        arguments: Vec<OsString>,
+        events: &Events,
+    ) -> anyhow::Result<Self> {
         let own = std::env::current_exe().context("cannot find out where this program lies")?;
         let mut child = Command::new(own)
             .arg("leash")
@@ -94,8 +104,15 @@ impl Machine {
             let sender = events.sender.clone();
             thread::spawn(move || pass_output(output, &sender));
         }
-        let complaints = child.stderr.take().map(|stream| thread::spawn(move || collect(stream)));
-        Ok(Self { input: child.stdin.take(), qemu: child, complaints })
+        let complaints = child
+            .stderr
+            .take()
+            .map(|stream| thread::spawn(move || collect(stream)));
+        Ok(Self {
+            input: child.stdin.take(),
+            qemu: child,
+            complaints,
+        })
     }
 
     /// Connects this program's standard input to the serial console. Its end becomes Ctrl-D.
@@ -108,7 +125,11 @@ impl Machine {
     /// Waits for a QEMU that has closed its output, and says how the run ended.
     pub(crate) fn wait(mut self) -> anyhow::Result<Outcome> {
         let status = self.qemu.wait().context("cannot wait for QEMU")?;
-        let complaint = self.complaints.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
+        let complaint = self
+            .complaints
+            .take()
+            .and_then(|thread| thread.join().ok())
+            .unwrap_or_default();
         Ok(Outcome::from_status(status, &complaint))
     }
 
@@ -117,7 +138,10 @@ impl Machine {
         drop(self.qemu.kill());
         drop(self.qemu.wait());
         while !matches!(events.next(None), Event::OutputEnd) {}
-        self.complaints.take().and_then(|thread| thread.join().ok()).unwrap_or_default()
+        self.complaints
+            .take()
+            .and_then(|thread| thread.join().ok())
+            .unwrap_or_default()
     }
 }
 
@@ -158,7 +182,11 @@ fn pass_input(mut input: ChildStdin) {
     let mut buffer = [0; 1024];
     let mut stdin = std::io::stdin().lock();
     while let Ok(count @ 1..) = stdin.read(&mut buffer) {
-        if input.write_all(&buffer[..count]).and_then(|()| input.flush()).is_err() {
+        if input
+            .write_all(&buffer[..count])
+            .and_then(|()| input.flush())
+            .is_err()
+        {
             return;
         }
     }

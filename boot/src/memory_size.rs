@@ -1,7 +1,7 @@
 //! How much memory the machine gets, as a user writes it: `64M`, `5G`, `512` (mebibytes).
 
-use std::fmt;
-use std::str::FromStr;
+use core::fmt;
+use core::str::FromStr;
 
 /// A memory size in whole mebibytes, at least one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +42,9 @@ impl FromStr for MemorySize {
 
 /// Reads digits and a unit: none or `M`, `MB`, `MiB` for mebibytes, and the same with `G` for gibibytes.
 fn parse(text: &str) -> Option<MemorySize> {
-    let digits_end = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
+    let digits_end = text
+        .find(|character: char| !character.is_ascii_digit())
+        .unwrap_or(text.len());
     let (digits, unit) = text.split_at(digits_end);
     let number: u64 = digits.parse().ok()?;
     let mebibytes = match unit.to_ascii_lowercase().as_str() {
@@ -61,21 +63,40 @@ mod tests {
 
     #[test]
     fn units_are_mebibytes_and_gibibytes() {
-        for (text, mebibytes) in [("64M", 64), ("512", 512), ("5G", 5120), ("1GiB", 1024), ("128mb", 128)] {
+        for (text, mebibytes) in [
+            ("64M", 64),
+            ("512", 512),
+            ("5G", 5120),
+            ("1GiB", 1024),
+            ("128mb", 128),
+        ] {
             assert_eq!(parse(text), Some(MemorySize { mebibytes }), "{text}");
         }
     }
 
     #[test]
     fn anything_else_is_refused() {
-        for text in ["banana", "", "M", "-1M", "1.5G", "64K", "0", "64M ", "99999999999999999999", "18446744073709551615G"] {
+        for text in [
+            "banana",
+            "",
+            "M",
+            "-1M",
+            "1.5G",
+            "64K",
+            "0",
+            "64M ",
+            "99999999999999999999",
+            "18446744073709551615G",
+        ] {
             assert_eq!(parse(text), None, "{text}");
         }
     }
 
     #[test]
     fn refusal_says_what_to_write() {
-        let refusal = "banana".parse::<MemorySize>().expect_err("banana is no size");
+        let refusal = "banana"
+            .parse::<MemorySize>()
+            .expect_err("banana is no size");
         assert!(refusal.contains("such as 256M"), "{refusal}");
     }
 }

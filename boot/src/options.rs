@@ -69,37 +69,80 @@ pub(crate) enum Accelerator {
 #[derive(Args, Clone, Debug)]
 pub(crate) struct MachineOptions {
     /// The firmware to start with
-    #[arg(long, env = "STACK_ALLOC_BOOT", hide_env_values = true, default_value = "uefi")]
+    #[arg(
+        long,
+        env = "STACK_ALLOC_BOOT",
+        hide_env_values = true,
+        default_value = "uefi"
+    )]
     pub(crate) boot: Firmware,
     /// Memory, such as 256M or 4G
-    #[arg(long, value_name = "SIZE", env = "STACK_ALLOC_MEM", hide_env_values = true, default_value = "256M")]
+    #[arg(
+        long,
+        value_name = "SIZE",
+        env = "STACK_ALLOC_MEM",
+        hide_env_values = true,
+        default_value = "256M"
+    )]
     pub(crate) mem: MemorySize,
     /// Number of CPUs
     #[arg(long, value_name = "N", env = "STACK_ALLOC_SMP", hide_env_values = true, default_value = "1",
           value_parser = clap::value_parser!(u16).range(1..=255))]
     pub(crate) smp: u16,
     /// What executes the guest's instructions
-    #[arg(long, env = "STACK_ALLOC_ACCEL", hide_env_values = true, default_value = "auto")]
+    #[arg(
+        long,
+        env = "STACK_ALLOC_ACCEL",
+        hide_env_values = true,
+        default_value = "auto"
+    )]
     pub(crate) accel: Accelerator,
     /// QEMU's display: none, gtk, sdl, curses, vnc=:0, …
-    #[arg(long, value_name = "NAME", env = "STACK_ALLOC_DISPLAY", hide_env_values = true, default_value = "none")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "STACK_ALLOC_DISPLAY",
+        hide_env_values = true,
+        default_value = "none"
+    )]
     pub(crate) display: String,
     /// Waits for gdb on port 1234 before the first instruction; `make gdb` attaches
     #[arg(long, env = "STACK_ALLOC_GDB", hide_env_values = true)]
     pub(crate) gdb: bool,
     /// More flags for QEMU, separated by spaces
-    #[arg(long, value_name = "FLAGS", env = "STACK_ALLOC_QEMUFLAGS", hide_env_values = true, default_value = "",
-          allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "FLAGS",
+        env = "STACK_ALLOC_QEMUFLAGS",
+        hide_env_values = true,
+        default_value = "",
+        allow_hyphen_values = true
+    )]
     pub(crate) qemuflags: String,
     /// The QEMU program
-    #[arg(long, value_name = "PROGRAM", env = "STACK_ALLOC_QEMU", hide_env_values = true,
-          default_value = "qemu-system-x86_64")]
+    #[arg(
+        long,
+        value_name = "PROGRAM",
+        env = "STACK_ALLOC_QEMU",
+        hide_env_values = true,
+        default_value = "qemu-system-x86_64"
+    )]
     pub(crate) qemu: String,
     /// OVMF's code, where it is not in a usual place
-    #[arg(long, value_name = "FILE", env = "STACK_ALLOC_OVMF_CODE", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "STACK_ALLOC_OVMF_CODE",
+        hide_env_values = true
+    )]
     pub(crate) ovmf_code: Option<PathBuf>,
     /// OVMF's variables, where they are not beside its code
-    #[arg(long, value_name = "FILE", env = "STACK_ALLOC_OVMF_VARS", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "STACK_ALLOC_OVMF_VARS",
+        hide_env_values = true
+    )]
     pub(crate) ovmf_vars: Option<PathBuf>,
     /// Seconds from QEMU's start to the kernel's first line
     #[arg(long, value_name = "SECONDS", env = "STACK_ALLOC_BOOT_LIMIT", hide_env_values = true, default_value = "120",
@@ -151,7 +194,13 @@ pub(crate) struct TestOptions {
     #[arg(long)]
     pub(crate) list: bool,
     /// Show all serial output, of passed tests too
-    #[arg(long, alias = "no-capture", alias = "show-output", env = "STACK_ALLOC_NOCAPTURE", hide_env_values = true)]
+    #[arg(
+        long,
+        alias = "no-capture",
+        alias = "show-output",
+        env = "STACK_ALLOC_NOCAPTURE",
+        hide_env_values = true
+    )]
     pub(crate) nocapture: bool,
     /// Show only failures and the sum
     #[arg(long, short)]
@@ -241,7 +290,10 @@ pub(crate) fn parse_runner(runner: &RunnerOptions) -> RunnerKind {
 /// Reads what cargo passed on.
 fn try_parse_runner(runner: &RunnerOptions) -> Result<RunnerKind, clap::Error> {
     let program = OsString::from("runner");
-    let words = [&program, runner.elf.as_os_str()].map(OsString::from).into_iter().chain(runner.arguments.clone());
+    let words = [&program, runner.elf.as_os_str()]
+        .map(OsString::from)
+        .into_iter()
+        .chain(runner.arguments.clone());
     if is_test(&runner.elf) {
         TestProgram::try_parse_from(words).map(|program| RunnerKind::Test(program.options))
     } else {
@@ -257,12 +309,17 @@ pub(crate) fn workspace() -> &'static Path {
 
 /// Returns cargo's folder for what is built.
 pub(crate) fn target_folder() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), |folder| workspace().join(folder))
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(
+        || workspace().join("target"),
+        |folder| workspace().join(folder),
+    )
 }
 
 /// Says whether cargo built this ELF as a test: those stay in a folder named `deps`.
 fn is_test(elf: &Path) -> bool {
-    elf.parent().and_then(Path::file_name).is_some_and(|folder| folder == "deps")
+    elf.parent()
+        .and_then(Path::file_name)
+        .is_some_and(|folder| folder == "deps")
 }
 
 #[cfg(test)]
@@ -273,7 +330,10 @@ mod tests {
     /// Parses what cargo would pass on for `elf`.
     fn parse_for(elf: &str, arguments: &[&str]) -> Result<RunnerKind, clap::Error> {
         let arguments = arguments.iter().map(OsString::from).collect();
-        try_parse_runner(&RunnerOptions { elf: PathBuf::from(elf), arguments })
+        try_parse_runner(&RunnerOptions {
+            elf: PathBuf::from(elf),
+            arguments,
+        })
     }
 
     /// The refusal of `boot run kernel ARGUMENTS`.
@@ -291,14 +351,32 @@ mod tests {
 
     #[test]
     fn deps_folder_means_test() {
-        assert!(matches!(parse_for("target/debug/deps/kernel-1a2b", &["heap"]), Ok(RunnerKind::Test(_))));
-        assert!(matches!(parse_for("target/debug/kernel", &["--mem", "5G"]), Ok(RunnerKind::Run(_))));
+        assert!(matches!(
+            parse_for("target/debug/deps/kernel-1a2b", &["heap"]),
+            Ok(RunnerKind::Test(_))
+        ));
+        assert!(matches!(
+            parse_for("target/debug/kernel", &["--mem", "5G"]),
+            Ok(RunnerKind::Run(_))
+        ));
     }
 
     #[test]
-    fn test_flags_of_libtest_are_known() {
-        let words = ["heap", "boot", "--exact", "--skip", "slow", "--test-threads=1", "--nocapture", "--color", "never"];
-        let Ok(RunnerKind::Test(test)) = parse_for("deps/kernel", &words) else { panic!("must parse") };
+    fn flags_of_libtest_are_known() {
+        let words = [
+            "heap",
+            "boot",
+            "--exact",
+            "--skip",
+            "slow",
+            "--test-threads=1",
+            "--nocapture",
+            "--color",
+            "never",
+        ];
+        let Ok(RunnerKind::Test(test)) = parse_for("deps/kernel", &words) else {
+            panic!("must parse")
+        };
         assert_eq!(test.filters, ["heap", "boot"]);
         assert_eq!(test.skip, ["slow"]);
         assert!(test.exact && test.nocapture && !test.list);
@@ -306,14 +384,29 @@ mod tests {
 
     #[test]
     fn mistakes_are_refused_with_code_2() {
-        for mistake in [&["--mem", "banana"][..], &["--boot", "foo"], &["--smp", "0"], &["--accel", "warp"], &["--typo"]] {
+        for mistake in [
+            &["--mem", "banana"][..],
+            &["--boot", "foo"],
+            &["--smp", "0"],
+            &["--accel", "warp"],
+            &["--typo"],
+        ] {
             assert_eq!(refusal(mistake).exit_code(), 2, "{mistake:?}");
         }
-        assert_eq!(Command::try_parse_from(["boot", "fly"]).expect_err("no such command").exit_code(), 2);
+        assert_eq!(
+            Command::try_parse_from(["boot", "fly"])
+                .expect_err("no such command")
+                .exit_code(),
+            2
+        );
     }
 
     #[test]
     fn bad_memory_size_says_what_to_write() {
-        assert!(refusal(&["--mem", "banana"]).to_string().contains("such as 256M or 4G"));
+        assert!(
+            refusal(&["--mem", "banana"])
+                .to_string()
+                .contains("such as 256M or 4G")
+        );
     }
 }

@@ -11,9 +11,9 @@
 //! | 125 | QEMU is missing, would not start, or broke down |
 //! | 128 + N | stopped from outside by signal N (130 is Ctrl-C) |
 
+use core::time::Duration;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
-use std::time::Duration;
 
 use crate::protocol::Exit;
 
@@ -77,7 +77,10 @@ impl Outcome {
 
     /// Names a QEMU that ended for a reason of its own.
     fn qemu_failed(status: String, complaint: &str) -> Self {
-        Self::QemuFailed { status, complaint: complaint.trim().to_owned() }
+        Self::QemuFailed {
+            status,
+            complaint: complaint.trim().to_owned(),
+        }
     }
 
     /// Returns the exit code of this program for the outcome; see the table above.
@@ -99,11 +102,16 @@ impl Outcome {
             Self::Passed => "The kernel ended with exit code 0.".to_owned(),
             Self::Failed(code) => format!("The kernel ended with exit code {code}."),
             Self::Panicked => "The kernel panicked; its report is above.".to_owned(),
-            Self::TripleFault => "The machine reset itself without a word from the kernel: a triple fault \
+            Self::TripleFault => {
+                "The machine reset itself without a word from the kernel: a triple fault \
                 (or, with a display, its window was closed)."
-                .to_owned(),
+                    .to_owned()
+            }
             Self::TimedOut { limit, during } => {
-                format!("Timed out after {} s {during}; QEMU was ended.", limit.as_secs())
+                format!(
+                    "Timed out after {} s {during}; QEMU was ended.",
+                    limit.as_secs()
+                )
             }
             Self::Interrupted { signal } => format!("Stopped by signal {signal}; QEMU was ended."),
             Self::QemuMissing { program } => format!(
@@ -158,12 +166,19 @@ mod tests {
     fn status_one_is_qemu_itself() {
         let outcome = Outcome::from_status(exited(1), "qemu: bad option\n");
         assert_eq!(outcome.exit_code(), 125);
-        assert!(outcome.message().contains("It said: qemu: bad option"), "{}", outcome.message());
+        assert!(
+            outcome.message().contains("It said: qemu: bad option"),
+            "{}",
+            outcome.message()
+        );
     }
 
     #[test]
     fn killed_qemu_is_not_a_kernel_exit() {
-        assert_eq!(Outcome::from_status(ExitStatus::from_raw(11), "").exit_code(), 125);
+        assert_eq!(
+            Outcome::from_status(ExitStatus::from_raw(11), "").exit_code(),
+            125
+        );
     }
 
     #[test]
@@ -173,8 +188,13 @@ mod tests {
             Outcome::Failed(1),
             Outcome::Panicked,
             Outcome::TripleFault,
-            Outcome::TimedOut { limit: Duration::from_secs(1), during: String::new() },
-            Outcome::QemuMissing { program: String::new() },
+            Outcome::TimedOut {
+                limit: Duration::from_secs(1),
+                during: String::new(),
+            },
+            Outcome::QemuMissing {
+                program: String::new(),
+            },
             Outcome::Interrupted { signal: 2 },
         ];
         let mut codes: Vec<u8> = outcomes.iter().map(Outcome::exit_code).collect();
@@ -184,7 +204,14 @@ mod tests {
 
     #[test]
     fn time_out_names_what_was_running() {
-        let outcome = Outcome::TimedOut { limit: Duration::from_secs(60), during: "in test `heap::grows`".to_owned() };
-        assert!(outcome.message().contains("60 s in test `heap::grows`"), "{}", outcome.message());
+        let outcome = Outcome::TimedOut {
+            limit: Duration::from_secs(60),
+            during: "in test `heap::grows`".to_owned(),
+        };
+        assert!(
+            outcome.message().contains("60 s in test `heap::grows`"),
+            "{}",
+            outcome.message()
+        );
     }
 }

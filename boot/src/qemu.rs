@@ -36,16 +36,40 @@ pub(crate) fn arguments(machine: &MachineOptions, boot: &Boot<'_>) -> Vec<OsStri
     flag("-chardev", "stdio,id=console,signal=off".to_owned());
     flag("-serial", "chardev:console".to_owned());
     flag("-monitor", "none".to_owned());
-    flag("-device", format!("isa-debug-exit,iobase={:#x},iosize=0x04", protocol::EXIT_PORT));
+    flag(
+        "-device",
+        format!(
+            "isa-debug-exit,iobase={:#x},iosize=0x04",
+            protocol::EXIT_PORT
+        ),
+    );
     if let Some(ovmf) = boot.ovmf {
-        flag("-drive", format!("if=pflash,unit=0,format=raw,readonly=on,file={}", quoted(&ovmf.code)));
+        flag(
+            "-drive",
+            format!(
+                "if=pflash,unit=0,format=raw,readonly=on,file={}",
+                quoted(&ovmf.code)
+            ),
+        );
         // Writes go to a file of QEMU's own that is gone with it, so every boot finds the same machine.
-        flag("-drive", format!("if=pflash,unit=1,format=raw,snapshot=on,file={}", quoted(&ovmf.variables)));
+        flag(
+            "-drive",
+            format!(
+                "if=pflash,unit=1,format=raw,snapshot=on,file={}",
+                quoted(&ovmf.variables)
+            ),
+        );
     }
-    flag("-drive", format!("format=raw,snapshot=on,file={}", quoted(boot.image)));
+    flag(
+        "-drive",
+        format!("format=raw,snapshot=on,file={}", quoted(boot.image)),
+    );
     if !boot.arguments.is_empty() {
         let text = boot.arguments.replace(',', ",,");
-        flag("-fw_cfg", format!("name={},string={text}", protocol::ARGUMENTS_FILE));
+        flag(
+            "-fw_cfg",
+            format!("name={},string={text}", protocol::ARGUMENTS_FILE),
+        );
     }
     words.push("-no-reboot".into());
     if machine.gdb {
@@ -74,7 +98,8 @@ pub(crate) fn accelerator(choice: Accelerator) -> &'static str {
 /// extension (in a virtual machine, say), QEMU starts and the guest hangs.
 fn has_kvm() -> bool {
     let processor = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    shows_virtualisation(&processor) && rustix::fs::access("/dev/kvm", Access::READ_OK | Access::WRITE_OK).is_ok()
+    shows_virtualisation(&processor)
+        && rustix::fs::access("/dev/kvm", Access::READ_OK | Access::WRITE_OK).is_ok()
 }
 
 /// Looks for Intel's or AMD's extension among the processor's flags.
@@ -82,16 +107,22 @@ fn shows_virtualisation(processor: &str) -> bool {
     processor
         .lines()
         .filter(|line| line.starts_with("flags"))
-        .any(|line| line.split_whitespace().any(|word| word == "vmx" || word == "svm"))
+        .any(|line| {
+            line.split_whitespace()
+                .any(|word| word == "vmx" || word == "svm")
+        })
 }
 
 /// Finds a program on PATH, or by its path.
 pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
-    let is_program = |path: &Path| path.is_file() && rustix::fs::access(path, Access::EXEC_OK).is_ok();
+    let is_program =
+        |path: &Path| path.is_file() && rustix::fs::access(path, Access::EXEC_OK).is_ok();
     if name.contains('/') {
         return Some(PathBuf::from(name)).filter(|path| is_program(path));
     }
-    env::split_paths(&env::var_os("PATH")?).map(|folder| folder.join(name)).find(|path| is_program(path))
+    env::split_paths(&env::var_os("PATH")?)
+        .map(|folder| folder.join(name))
+        .find(|path| is_program(path))
 }
 
 #[cfg(test)]
@@ -100,15 +131,22 @@ mod tests {
 
     #[test]
     fn virtualisation_is_a_flag_of_the_processor() {
-        assert!(shows_virtualisation("processor\t: 0\nflags\t\t: fpu svm sse\n"));
-        assert!(!shows_virtualisation("model name\t: svm\nflags\t\t: fpu sse svm_lock\n"));
+        assert!(shows_virtualisation(
+            "processor\t: 0\nflags\t\t: fpu svm sse\n"
+        ));
+        assert!(!shows_virtualisation(
+            "model name\t: svm\nflags\t\t: fpu sse svm_lock\n"
+        ));
     }
 
     #[test]
     fn programs_are_found_on_the_path() {
         assert!(find_program("sh").is_some());
         assert_eq!(find_program("no-such-program-anywhere"), None);
-        assert_eq!(find_program(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")), None);
+        assert_eq!(
+            find_program(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")),
+            None
+        );
     }
 
     #[test]

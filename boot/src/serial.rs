@@ -53,15 +53,23 @@ impl Control {
     fn try_parse(line: &str) -> Option<Self> {
         let line = line.strip_prefix(CONTROL_PREFIX)?;
         if let Some(address) = line.strip_prefix("image 0x") {
-            return u64::from_str_radix(address.trim(), 16).ok().map(Self::Image);
+            return u64::from_str_radix(address.trim(), 16)
+                .ok()
+                .map(Self::Image);
         }
         let test = line.strip_prefix("test ")?;
         let (verb, rest) = test.split_once(' ').unwrap_or((test, ""));
         let name = || (!rest.is_empty()).then(|| rest.to_owned());
         match verb {
             "plan" => match rest.rsplit_once(' ')? {
-                (name, "ordinary") => Some(Self::Plan { name: name.to_owned(), isolated: false }),
-                (name, "isolated") => Some(Self::Plan { name: name.to_owned(), isolated: true }),
+                (name, "ordinary") => Some(Self::Plan {
+                    name: name.to_owned(),
+                    isolated: false,
+                }),
+                (name, "isolated") => Some(Self::Plan {
+                    name: name.to_owned(),
+                    isolated: true,
+                }),
                 _ => None,
             },
             "start" => name().map(Self::Start),
@@ -99,7 +107,7 @@ impl Serial {
         for &byte in bytes {
             self.open_line.push(byte);
             if byte == b'\n' {
-                let line = std::mem::take(&mut self.open_line);
+                let line = core::mem::take(&mut self.open_line);
                 self.given_out = 0;
                 self.end_line(&line, &mut lines);
             }
@@ -110,10 +118,19 @@ impl Serial {
     /// Returns the text of the open line that has not been given out yet, so that a prompt is seen before its line ends.
     /// A line that may be a message for the runner is held back.
     pub(crate) fn take_open_text(&mut self) -> Vec<u8> {
-        if !self.is_kernel || self.open_line.first().is_some_and(|&byte| char::from(byte) == CONTROL_PREFIX) {
+        if !self.is_kernel
+            || self
+                .open_line
+                .first()
+                .is_some_and(|&byte| char::from(byte) == CONTROL_PREFIX)
+        {
             return Vec::new();
         }
-        let text = self.open_line.get(self.given_out..).unwrap_or_default().to_vec();
+        let text = self
+            .open_line
+            .get(self.given_out..)
+            .unwrap_or_default()
+            .to_vec();
         self.given_out = self.open_line.len();
         text
     }
@@ -130,8 +147,15 @@ impl Serial {
             bytes.extend(&self.open_line);
         }
         let text = without_escapes(&bytes);
-        let lines: Vec<&str> = text.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
-        lines.get(lines.len().saturating_sub(10)..).unwrap_or_default().join("\n")
+        let lines: Vec<&str> = text
+            .lines()
+            .map(str::trim_end)
+            .filter(|line| !line.is_empty())
+            .collect();
+        lines
+            .get(lines.len().saturating_sub(10)..)
+            .unwrap_or_default()
+            .join("\n")
     }
 
     /// Sorts a whole line.
@@ -139,7 +163,10 @@ impl Serial {
         let text = String::from_utf8_lossy(line);
         let text = text.trim_end_matches(['\n', '\r']);
         if !self.is_kernel {
-            match text.find(Self::FIRST_LINE).map(|start| Control::parse(&text[start..])) {
+            match text
+                .find(Self::FIRST_LINE)
+                .map(|start| Control::parse(&text[start..]))
+            {
                 Some(Control::Image(address)) => {
                     self.is_kernel = true;
                     lines.push(Line::Control(Control::Image(address)));
@@ -179,8 +206,15 @@ mod tests {
     #[test]
     fn firmware_is_kept_aside() {
         let mut serial = Serial::default();
-        let lines = serial.feed(b"\x1b[2JBdsDxe: starting\r\n\x1b[0m@image 0xffff800000000000\r\nHello\r\n");
-        assert_eq!(lines, [Line::Control(Control::Image(0xffff_8000_0000_0000)), text("Hello")]);
+        let lines = serial
+            .feed(b"\x1b[2JBdsDxe: starting\r\n\x1b[0m@image 0xffff800000000000\r\nHello\r\n");
+        assert_eq!(
+            lines,
+            [
+                Line::Control(Control::Image(0xffff_8000_0000_0000)),
+                text("Hello")
+            ]
+        );
         assert_eq!(serial.firmware_tail(), "BdsDxe: starting");
     }
 
@@ -189,7 +223,10 @@ mod tests {
         let mut serial = with_kernel();
         assert_eq!(serial.feed(b"@test sta"), []);
         assert_eq!(serial.feed(b"rt heap::grows\r"), []);
-        assert_eq!(serial.feed(b"\n"), [Line::Control(Control::Start("heap::grows".to_owned()))]);
+        assert_eq!(
+            serial.feed(b"\n"),
+            [Line::Control(Control::Start("heap::grows".to_owned()))]
+        );
     }
 
     #[test]
@@ -206,20 +243,35 @@ mod tests {
 
     #[test]
     fn ready_line_is_known() {
-        assert_eq!(with_kernel().feed(b"ready\r\nalready\r\n"), [Line::Ready, text("already")]);
+        assert_eq!(
+            with_kernel().feed(b"ready\r\nalready\r\n"),
+            [Line::Ready, text("already")]
+        );
     }
 
     #[test]
     fn plan_says_which_tests_are_isolated() {
-        let plan = |name: &str, isolated| Control::Plan { name: name.to_owned(), isolated };
-        assert_eq!(Control::parse("@test plan a::b ordinary"), plan("a::b", false));
+        let plan = |name: &str, isolated| Control::Plan {
+            name: name.to_owned(),
+            isolated,
+        };
+        assert_eq!(
+            Control::parse("@test plan a::b ordinary"),
+            plan("a::b", false)
+        );
         assert_eq!(Control::parse("@test plan c isolated"), plan("c", true));
     }
 
     #[test]
     fn verdicts_and_messages_are_known() {
-        assert_eq!(Control::parse("@test pass a"), Control::Pass("a".to_owned()));
-        assert_eq!(Control::parse("@test fail a"), Control::Fail("a".to_owned()));
+        assert_eq!(
+            Control::parse("@test pass a"),
+            Control::Pass("a".to_owned())
+        );
+        assert_eq!(
+            Control::parse("@test fail a"),
+            Control::Fail("a".to_owned())
+        );
         assert_eq!(Control::parse("@test done"), Control::Done);
         assert_eq!(
             Control::parse("@test message src/x.rs:1:2: left is not right"),
@@ -229,7 +281,12 @@ mod tests {
 
     #[test]
     fn malformed_messages_are_not_believed() {
-        for line in ["@test plan a sideways", "@test start", "@image 0xzz", "@what"] {
+        for line in [
+            "@test plan a sideways",
+            "@test start",
+            "@image 0xzz",
+            "@what",
+        ] {
             assert_eq!(Control::parse(line), Control::Unknown(line.to_owned()));
         }
     }
@@ -237,6 +294,12 @@ mod tests {
     #[test]
     fn message_in_the_middle_of_a_line_is_found() {
         let lines = with_kernel().feed(b"half a l@test fail a\n");
-        assert_eq!(lines, [text("half a l"), Line::Control(Control::Fail("a".to_owned()))]);
+        assert_eq!(
+            lines,
+            [
+                text("half a l"),
+                Line::Control(Control::Fail("a".to_owned()))
+            ]
+        );
     }
 }

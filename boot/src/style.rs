@@ -28,7 +28,11 @@ impl Style {
 
     /// Returns `text` in the colour with this code.
     fn paint(self, code: &str, text: &str) -> String {
-        if self.coloured { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+        if self.coloured {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
     }
 }
 
@@ -44,7 +48,9 @@ pub(crate) fn stdout(choice: clap::ColorChoice) -> Style {
 
 /// Returns the style of the error output.
 pub(crate) fn stderr() -> Style {
-    Style { coloured: is_wanted() && std::io::stderr().is_terminal() }
+    Style {
+        coloured: is_wanted() && std::io::stderr().is_terminal(),
+    }
 }
 
 /// Says whether the user has not asked for plain text, by the convention of <https://no-color.org>.

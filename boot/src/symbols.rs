@@ -4,7 +4,7 @@
 //! it is written as `0x` and 16 hexadecimal digits and lies within the kernel's image. In a line of a backtrace,
 //! `   N: 0x…`, it is a return address: the call is the instruction before it.
 
-use std::fmt::Write as _;
+use core::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use addr2line::Loader;
@@ -28,9 +28,19 @@ impl Symbols {
     /// Prepares for the kernel in `elf`, whose content is `content`.
     pub(crate) fn new(elf: &Path, content: &[u8]) -> Self {
         let length = object::File::parse(content)
-            .map(|file| file.segments().map(|segment| segment.address() + segment.size()).max().unwrap_or(0))
+            .map(|file| {
+                file.segments()
+                    .map(|segment| segment.address() + segment.size())
+                    .max()
+                    .unwrap_or(0)
+            })
             .unwrap_or(0);
-        Self { elf: elf.to_owned(), loader: None, base: None, length }
+        Self {
+            elf: elf.to_owned(),
+            loader: None,
+            base: None,
+            length,
+        }
     }
 
     /// Takes note of where the image was loaded.
@@ -42,8 +52,14 @@ impl Symbols {
     pub(crate) fn annotated(&mut self, line: &str) -> String {
         let mut annotated = line.to_owned();
         for (address, is_return) in addresses(line) {
-            let Some(offset) = self.offset(address) else { continue };
-            let probe = if is_return { offset.saturating_sub(1) } else { offset };
+            let Some(offset) = self.offset(address) else {
+                continue;
+            };
+            let probe = if is_return {
+                offset.saturating_sub(1)
+            } else {
+                offset
+            };
             annotated.push_str(&self.name(probe));
         }
         annotated
@@ -60,7 +76,11 @@ impl Symbols {
     fn name(&mut self, probe: u64) -> String {
         let mut text = String::new();
         for (function, place) in self.frames(probe).unwrap_or_default() {
-            let separator = if text.is_empty() { " " } else { ", inlined into " };
+            let separator = if text.is_empty() {
+                " "
+            } else {
+                ", inlined into "
+            };
             let place = place.map(|place| format!(" ({place})")).unwrap_or_default();
             write!(text, "{separator}{function}{place}").expect("a string takes all text");
         }
@@ -76,14 +96,28 @@ impl Symbols {
         let mut found = Vec::new();
         let mut frames = loader.find_frames(probe).ok()?;
         while let Ok(Some(frame)) = frames.next() {
-            let function = frame.function.as_ref().and_then(|name| name.demangle().ok().map(|name| without_hash(&name)));
-            let place = frame.location.and_then(|place| Some((place.file?.to_owned(), place.line?)));
+            let function = frame
+                .function
+                .as_ref()
+                .and_then(|name| name.demangle().ok().map(|name| without_hash(&name)));
+            let place = frame
+                .location
+                .and_then(|place| Some((place.file?.to_owned(), place.line?)));
             if let Some(function) = function {
-                found.push((function, place.map(|(file, line)| format!("{}:{line}", shortened(&file)))));
+                found.push((
+                    function,
+                    place.map(|(file, line)| format!("{}:{line}", shortened(&file))),
+                ));
             }
         }
         if found.is_empty() {
-            found.push((without_hash(&addr2line::demangle_auto(loader.find_symbol(probe)?.into(), None)), None));
+            found.push((
+                without_hash(&addr2line::demangle_auto(
+                    loader.find_symbol(probe)?.into(),
+                    None,
+                )),
+                None,
+            ));
         }
         Some(found)
     }
@@ -106,13 +140,19 @@ fn addresses(line: &str) -> Vec<(u64, bool)> {
 fn is_backtrace_line(line: &str) -> bool {
     line.trim_start()
         .split_once(": 0x")
-        .is_some_and(|(number, _)| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+        .is_some_and(|(number, _)| {
+            !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+        })
 }
 
 /// Returns a function's name without the hash that the compiler puts at its end.
 fn without_hash(name: &str) -> String {
     match name.rsplit_once("::h") {
-        Some((path, hash)) if hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()) => path.to_owned(),
+        Some((path, hash))
+            if hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()) =>
+        {
+            path.to_owned()
+        }
         _ => name.to_owned(),
     }
 }
@@ -126,7 +166,10 @@ fn shortened(file: &str) -> String {
     if let Some((_, library)) = file.split_once("/library/") {
         return format!("rust/{library}");
     }
-    match file.split_once("/registry/src/").and_then(|(_, path)| path.split_once('/')) {
+    match file
+        .split_once("/registry/src/")
+        .and_then(|(_, path)| path.split_once('/'))
+    {
         Some((_, in_crate)) => in_crate.to_owned(),
         None => file.to_owned(),
     }
@@ -138,24 +181,44 @@ mod tests {
 
     #[test]
     fn only_full_addresses_count() {
-        assert_eq!(addresses("at 0xffff800000001000, flags 0x246"), [(0xffff_8000_0000_1000, false)]);
+        assert_eq!(
+            addresses("at 0xffff800000001000, flags 0x246"),
+            [(0xffff_8000_0000_1000, false)]
+        );
         assert_eq!(addresses("0x00112233445566778899"), []);
         assert_eq!(addresses("no address, not even 0x"), []);
     }
 
     #[test]
     fn backtrace_lines_hold_return_addresses() {
-        assert_eq!(addresses("   0: 0xffff800000001000"), [(0xffff_8000_0000_1000, true)]);
-        assert_eq!(addresses("  12: 0xffff800000001000"), [(0xffff_8000_0000_1000, true)]);
-        assert_eq!(addresses("rip: 0xffff800000001000"), [(0xffff_8000_0000_1000, false)]);
+        assert_eq!(
+            addresses("   0: 0xffff800000001000"),
+            [(0xffff_8000_0000_1000, true)]
+        );
+        assert_eq!(
+            addresses("  12: 0xffff800000001000"),
+            [(0xffff_8000_0000_1000, true)]
+        );
+        assert_eq!(
+            addresses("rip: 0xffff800000001000"),
+            [(0xffff_8000_0000_1000, false)]
+        );
     }
 
     #[test]
     fn addresses_outside_the_image_stay_bare() {
-        let mut symbols = Symbols { elf: PathBuf::new(), loader: None, base: Some(0x1000), length: 0x10 };
+        let mut symbols = Symbols {
+            elf: PathBuf::new(),
+            loader: None,
+            base: Some(0x1000),
+            length: 0x10,
+        };
         assert_eq!(symbols.offset(0x1004), Some(4));
         assert_eq!(symbols.offset(0x1010), None);
-        assert_eq!(symbols.annotated("at 0x0000000000002000"), "at 0x0000000000002000");
+        assert_eq!(
+            symbols.annotated("at 0x0000000000002000"),
+            "at 0x0000000000002000"
+        );
     }
 
     #[test]
@@ -167,20 +230,33 @@ mod tests {
         let mut symbols = Symbols::new(&own, &content);
         symbols.set_base(0x7000_0000_0000);
         let line = format!("   0: {:#018x}", 0x7000_0000_0000 + entry + 1);
-        assert!(symbols.annotated(&line).contains("_start"), "{}", symbols.annotated(&line));
+        assert!(
+            symbols.annotated(&line).contains("_start"),
+            "{}",
+            symbols.annotated(&line)
+        );
     }
 
     #[test]
     fn paths_are_as_short_as_the_reader_needs() {
         let own = format!("{}/kernel/src/main.rs", options::workspace().display());
         assert_eq!(shortened(&own), "kernel/src/main.rs");
-        assert_eq!(shortened("/rustc/abc/library/core/src/ptr.rs"), "rust/core/src/ptr.rs");
-        assert_eq!(shortened("/home/u/.cargo/registry/src/index-1/spin-0.12.3/src/lib.rs"), "spin-0.12.3/src/lib.rs");
+        assert_eq!(
+            shortened("/rustc/abc/library/core/src/ptr.rs"),
+            "rust/core/src/ptr.rs"
+        );
+        assert_eq!(
+            shortened("/home/u/.cargo/registry/src/index-1/spin-0.12.3/src/lib.rs"),
+            "spin-0.12.3/src/lib.rs"
+        );
     }
 
     #[test]
     fn hashes_are_left_out() {
-        assert_eq!(without_hash("kernel::main::h0123456789abcdef"), "kernel::main");
+        assert_eq!(
+            without_hash("kernel::main::h0123456789abcdef"),
+            "kernel::main"
+        );
         assert_eq!(without_hash("kernel::main"), "kernel::main");
     }
 }

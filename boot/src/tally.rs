@@ -28,7 +28,11 @@ impl Sum {
     fn of_log(log: &str) -> Self {
         let mut sum = Self::default();
         for line in log.lines() {
-            if let Some((_, counts)) = line.trim_start().strip_prefix("test result: ").and_then(|rest| rest.split_once(". ")) {
+            if let Some((_, counts)) = line
+                .trim_start()
+                .strip_prefix("test result: ")
+                .and_then(|rest| rest.split_once(". "))
+            {
                 sum.add(Self {
                     passed: count(counts, "passed"),
                     failed: count(counts, "failed"),
@@ -67,17 +71,29 @@ pub(crate) fn run(logs: &[PathBuf]) -> anyhow::Result<u8> {
     for path in logs {
         let log = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         let step = Sum::of_log(&String::from_utf8_lossy(&log));
-        println!("{:24} {:5} passed, {} failed", name(path), step.passed, step.failed);
+        println!(
+            "{:24} {:5} passed, {} failed",
+            name(path),
+            step.passed,
+            step.failed
+        );
         sum.add(step);
     }
-    let skipped = if sum.skipped == 0 { String::new() } else { format!(", {} skipped", sum.skipped) };
+    let skipped = if sum.skipped == 0 {
+        String::new()
+    } else {
+        format!(", {} skipped", sum.skipped)
+    };
     println!("{} passed, {} failed{skipped}", sum.passed, sum.failed);
     Ok(u8::from(sum.failed > 0))
 }
 
 /// Returns the name of a step: that of its log.
 fn name(log: &Path) -> String {
-    log.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+    log.file_stem()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
 }
 
 #[cfg(test)]
@@ -86,30 +102,53 @@ mod tests {
 
     /// A sum of nothing skipped.
     fn sum(passed: u64, failed: u64) -> Sum {
-        Sum { passed, failed, skipped: 0 }
+        Sum {
+            passed,
+            failed,
+            skipped: 0,
+        }
     }
 
     #[test]
     fn several_results_add_up() {
         let log = "test a ... ok\n\ntest result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 2 filtered out; finished in 0.00s\n\
             test result: FAILED. 4 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out\n";
-        assert_eq!(Sum::of_log(log), Sum { passed: 7, failed: 2, skipped: 1 });
+        assert_eq!(
+            Sum::of_log(log),
+            Sum {
+                passed: 7,
+                failed: 2,
+                skipped: 1
+            }
+        );
     }
 
     #[test]
     fn step_without_tests_has_failed() {
         assert_eq!(Sum::of_log(""), sum(0, 1));
-        assert_eq!(Sum::of_log("test result: ok. 0 passed; 0 failed; 0 ignored"), sum(0, 1));
+        assert_eq!(
+            Sum::of_log("test result: ok. 0 passed; 0 failed; 0 ignored"),
+            sum(0, 1)
+        );
     }
 
     #[test]
     fn failed_command_counts_even_if_its_tests_passed() {
-        assert_eq!(Sum::of_log("test result: ok. 3 passed; 0 failed\nstep failed\n"), sum(3, 1));
-        assert_eq!(Sum::of_log("error: could not compile\nstep failed\n"), sum(0, 1));
+        assert_eq!(
+            Sum::of_log("test result: ok. 3 passed; 0 failed\nstep failed\n"),
+            sum(3, 1)
+        );
+        assert_eq!(
+            Sum::of_log("error: could not compile\nstep failed\n"),
+            sum(0, 1)
+        );
     }
 
     #[test]
     fn failed_tests_are_not_counted_twice() {
-        assert_eq!(Sum::of_log("test result: FAILED. 3 passed; 2 failed\nstep failed\n"), sum(3, 2));
+        assert_eq!(
+            Sum::of_log("test result: FAILED. 3 passed; 2 failed\nstep failed\n"),
+            sum(3, 2)
+        );
     }
 }

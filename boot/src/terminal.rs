@@ -6,7 +6,9 @@ use std::io;
 use std::panic;
 use std::sync::Mutex;
 
-use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
+use rustix::termios::{
+    LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr,
+};
 
 /// The state to put back; `None` while the terminal is as we found it.
 static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
@@ -20,7 +22,9 @@ impl KeyByKey {
     pub(crate) fn enter() -> Self {
         if let Ok(before) = tcgetattr(io::stdin()) {
             let mut state = before.clone();
-            state.local_modes.remove(LocalModes::ICANON | LocalModes::ECHO);
+            state
+                .local_modes
+                .remove(LocalModes::ICANON | LocalModes::ECHO);
             state.special_codes[SpecialCodeIndex::VMIN] = 1;
             state.special_codes[SpecialCodeIndex::VTIME] = 0;
             if let Ok(mut place) = BEFORE.lock() {

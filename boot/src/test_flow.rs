@@ -80,7 +80,14 @@ impl TestFlow {
     /// Starts a run, or a listing.
     pub(crate) fn new(is_list: bool) -> Self {
         let boot = if is_list { Boot::List } else { Boot::Ordinary };
-        Self { plan: Vec::new(), boot: Some(boot), running: None, last: None, is_done: false, finished: Vec::new() }
+        Self {
+            plan: Vec::new(),
+            boot: Some(boot),
+            running: None,
+            last: None,
+            is_done: false,
+            finished: Vec::new(),
+        }
     }
 
     /// Returns the next boot; `None` at the end of the run.
@@ -114,7 +121,11 @@ impl TestFlow {
 
     /// Takes a line of text. Behind a failure it is still about that failure.
     pub(crate) fn text(&mut self, line: String) {
-        match (&mut self.running, self.last.is_some(), self.finished.last_mut()) {
+        match (
+            &mut self.running,
+            self.last.is_some(),
+            self.finished.last_mut(),
+        ) {
             (Some(test), _, _) => test.output.push(line),
             (None, true, Some(failed)) if failed.failure.is_some() => failed.output.push(line),
             _ => {}
@@ -124,10 +135,17 @@ impl TestFlow {
     /// Takes a message from the kernel.
     pub(crate) fn control(&mut self, control: Control) {
         match control {
-            Control::Plan { name, isolated } => self.plan.push(Planned { name, isolated, is_finished: false }),
+            Control::Plan { name, isolated } => self.plan.push(Planned {
+                name,
+                isolated,
+                is_finished: false,
+            }),
             Control::Start(name) => {
                 self.abandon("the kernel began the next test without a verdict on this one");
-                self.running = Some(Running { name, ..Running::default() });
+                self.running = Some(Running {
+                    name,
+                    ..Running::default()
+                });
             }
             Control::Message(message) => {
                 if let Some(test) = &mut self.running {
@@ -147,11 +165,19 @@ impl TestFlow {
     /// Takes the end of a boot, and chooses the next one.
     pub(crate) fn end(&mut self, outcome: &Outcome) {
         let Some(boot) = self.boot.take() else { return };
-        let has_failed = self.last.is_some() && self.finished.last().is_some_and(|test| test.failure.is_some());
+        let has_failed = self.last.is_some()
+            && self
+                .finished
+                .last()
+                .is_some_and(|test| test.failure.is_some());
         if self.running.is_some() {
             self.abandon(&outcome.message());
-        } else if !self.has_ended_well(outcome) && !(has_failed && !self.is_done) {
-            let failure = format!("{} The kernel was {}.", outcome.message(), self.whereabouts());
+        } else if !self.has_ended_well(outcome) && (!has_failed || self.is_done) {
+            let failure = format!(
+                "{} The kernel was {}.",
+                outcome.message(),
+                self.whereabouts()
+            );
             self.finish(Self::NO_TEST.to_owned(), Some(failure), Vec::new());
         }
         let is_possible = !matches!(
@@ -169,7 +195,11 @@ impl TestFlow {
     /// Says whether the kernel announced the end of this boot. Which code it left with says nothing that the verdicts
     /// have not said; a test of panics may well leave by a panic.
     fn has_ended_well(&self, outcome: &Outcome) -> bool {
-        self.is_done && matches!(outcome, Outcome::Passed | Outcome::Failed(_) | Outcome::Panicked)
+        self.is_done
+            && matches!(
+                outcome,
+                Outcome::Passed | Outcome::Failed(_) | Outcome::Panicked
+            )
     }
 
     /// Chooses the boot behind `boot`.
@@ -177,16 +207,24 @@ impl TestFlow {
         match boot {
             Boot::List => return None,
             Boot::Ordinary | Boot::After(_) => {
-                let is_left = self.plan.iter().any(|test| !test.isolated && !test.is_finished);
+                let is_left = self
+                    .plan
+                    .iter()
+                    .any(|test| !test.isolated && !test.is_finished);
                 match self.last.take() {
                     Some(last) if is_left && !self.is_done => return Some(Boot::After(last)),
                     // Without progress, one more boot would end like this one.
                     _ => self.fail_unfinished(|test| !test.isolated, "it was never run"),
                 }
             }
-            Boot::Isolated(name) => self.fail_unfinished(|test| test.name == name, "its boot ended before it began"),
+            Boot::Isolated(name) => {
+                self.fail_unfinished(|test| test.name == name, "its boot ended before it began");
+            }
         }
-        self.plan.iter().find(|test| !test.is_finished).map(|test| Boot::Isolated(test.name.clone()))
+        self.plan
+            .iter()
+            .find(|test| !test.is_finished)
+            .map(|test| Boot::Isolated(test.name.clone()))
     }
 
     /// Fails the running test, if there is one, for want of a verdict.
@@ -204,7 +242,10 @@ impl TestFlow {
         let test = self.running.take().unwrap_or_default();
         let mut messages = test.messages;
         if test.name != name {
-            messages.push(format!("the kernel gave a verdict while it was running `{}`", test.name));
+            messages.push(format!(
+                "the kernel gave a verdict while it was running `{}`",
+                test.name
+            ));
         } else if !is_pass && messages.is_empty() {
             messages.push("the kernel gave no reason".to_owned());
         }
@@ -215,8 +256,12 @@ impl TestFlow {
 
     /// Fails the planned tests without a verdict that `is_meant` chooses.
     fn fail_unfinished(&mut self, is_meant: impl Fn(&Planned) -> bool, reason: &str) {
-        let names: Vec<String> =
-            self.plan.iter().filter(|test| !test.is_finished && is_meant(test)).map(|test| test.name.clone()).collect();
+        let names: Vec<String> = self
+            .plan
+            .iter()
+            .filter(|test| !test.is_finished && is_meant(test))
+            .map(|test| test.name.clone())
+            .collect();
         for name in names {
             self.finish(name, Some(reason.to_owned()), Vec::new());
         }
@@ -227,7 +272,11 @@ impl TestFlow {
         for test in self.plan.iter_mut().filter(|test| test.name == name) {
             test.is_finished = true;
         }
-        self.finished.push(Finished { name, failure, output });
+        self.finished.push(Finished {
+            name,
+            failure,
+            output,
+        });
     }
 }
 

@@ -1,10 +1,11 @@
 //! A test run: boots the test kernel as often as [`TestFlow`] says, watches the limits, and reports like Rust's own test
 //! programs do.
 
+use core::time::Duration;
 use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, bail};
 
@@ -28,18 +29,23 @@ const LEAVING_LIMIT: Duration = Duration::from_secs(10);
 /// Runs the tests, and returns this program's exit code.
 pub(crate) fn run(options: &TestOptions) -> anyhow::Result<u8> {
     if options.machine.gdb {
-        bail!("GDB=1 is for `make run` (or `cargo run -- --gdb`): tests have limits that a debugger would run into");
+        bail!(
+            "GDB=1 is for `make run` (or `cargo run -- --gdb`): tests have limits that a debugger would run into"
+        );
     }
     let content = kernel_elf::read(&options.elf)?;
     let ovmf = console::ovmf(&options.machine)?;
     let image = disk_image::make(&options.elf, options.machine.boot)?;
     let Some(program) = qemu::find_program(&options.machine.qemu) else {
-        let outcome = Outcome::QemuMissing { program: options.machine.qemu.clone() };
+        let outcome = Outcome::QemuMissing {
+            program: options.machine.qemu.clone(),
+        };
         eprintln!("{}", style::stderr().bad(&outcome.message()));
         return Ok(outcome.exit_code());
     };
     leash::follow_parent();
-    let log = disk_image::folder(&options.elf)?.join(format!("serial-{}.log", options.machine.boot.name()));
+    let log = disk_image::folder(&options.elf)?
+        .join(format!("serial-{}.log", options.machine.boot.name()));
     TestRun {
         options,
         program,
@@ -90,14 +96,19 @@ impl TestRun<'_> {
     fn run(mut self) -> anyhow::Result<u8> {
         let start = Instant::now();
         if !self.options.list {
-            println!("\nbooting with {}", console::describe(&self.options.machine));
+            println!(
+                "\nbooting with {}",
+                console::describe(&self.options.machine)
+            );
         }
         while let Some(boot) = self.flow.next_boot().cloned() {
             let outcome = self.boot(&boot)?;
             self.flow.end(&outcome);
             self.report_verdicts();
             match outcome {
-                Outcome::Interrupted { .. } | Outcome::QemuMissing { .. } | Outcome::QemuFailed { .. } => {
+                Outcome::Interrupted { .. }
+                | Outcome::QemuMissing { .. }
+                | Outcome::QemuFailed { .. } => {
                     eprintln!("{}", style::stderr().bad(&outcome.message()));
                     self.report(start);
                     return Ok(outcome.exit_code());
@@ -111,7 +122,10 @@ impl TestRun<'_> {
         self.report(start);
         let is_empty = self.flow.planned().len() == 0;
         if is_empty && self.options.filters.is_empty() && self.options.skip.is_empty() {
-            eprintln!("{}", style::stderr().bad("The kernel has no tests; that cannot be right."));
+            eprintln!(
+                "{}",
+                style::stderr().bad("The kernel has no tests; that cannot be right.")
+            );
             return Ok(1);
         }
         Ok(u8::from(self.failures().next().is_some()))
@@ -120,9 +134,22 @@ impl TestRun<'_> {
     /// Runs one boot to its end.
     fn boot(&mut self, boot: &Boot) -> anyhow::Result<Outcome> {
         let arguments = kernel_arguments(boot, self.options);
-        let boot = qemu::Boot { image: &self.image, ovmf: self.ovmf.as_ref(), arguments: &arguments };
-        writeln!(self.log, "\n=== boot with: {}", arguments.trim_end().replace('\n', "; ")).context("cannot write the log")?;
-        let machine = Machine::start(&self.program, qemu::arguments(&self.options.machine, &boot), &self.events)?;
+        let boot = qemu::Boot {
+            image: &self.image,
+            ovmf: self.ovmf.as_ref(),
+            arguments: &arguments,
+        };
+        writeln!(
+            self.log,
+            "\n=== boot with: {}",
+            arguments.trim_end().replace('\n', "; ")
+        )
+        .context("cannot write the log")?;
+        let machine = Machine::start(
+            &self.program,
+            qemu::arguments(&self.options.machine, &boot),
+            &self.events,
+        )?;
         let mut serial = Serial::default();
         let start = Instant::now();
         let mut last_word = start;
@@ -153,7 +180,10 @@ impl TestRun<'_> {
                         eprintln!("QEMU said: {complaint}");
                     }
                     self.show_firmware(&serial);
-                    return Ok(Outcome::TimedOut { limit, during: self.flow.whereabouts() });
+                    return Ok(Outcome::TimedOut {
+                        limit,
+                        during: self.flow.whereabouts(),
+                    });
                 }
             }
         }
@@ -194,7 +224,11 @@ impl TestRun<'_> {
             Line::Text(text) => {
                 let text = self.symbols.annotated(&text);
                 if self.options.nocapture {
-                    let shown = if self.style.is_coloured() { text.clone() } else { without_escapes(text.as_bytes()) };
+                    let shown = if self.style.is_coloured() {
+                        text.clone()
+                    } else {
+                        without_escapes(text.as_bytes())
+                    };
                     println!("{shown}");
                 }
                 self.flow.text(without_escapes(text.as_bytes()));
@@ -205,7 +239,11 @@ impl TestRun<'_> {
 
     /// Shows the verdicts that have come since the last call.
     fn report_verdicts(&mut self) {
-        let new = self.flow.finished().get(self.reported..).unwrap_or_default();
+        let new = self
+            .flow
+            .finished()
+            .get(self.reported..)
+            .unwrap_or_default();
         self.reported += new.len();
         for test in new {
             let verdict = match test.failure {
@@ -214,7 +252,9 @@ impl TestRun<'_> {
                 Some(_) => self.style.bad("FAILED"),
             };
             let time = self.times.iter().rev().find(|(_, name)| *name == test.name);
-            let time = time.map(|(time, _)| format!(" ({} ms)", time.as_millis())).unwrap_or_default();
+            let time = time
+                .map(|(time, _)| format!(" ({} ms)", time.as_millis()))
+                .unwrap_or_default();
             println!("test {} ... {verdict}{time}", test.name);
         }
     }
@@ -223,7 +263,9 @@ impl TestRun<'_> {
     fn show_firmware(&self, serial: &Serial) {
         let firmware = serial.firmware_tail();
         if !serial.is_kernel() && !firmware.is_empty() {
-            eprintln!("The kernel was not reached. Firmware and boot loader said last:\n{firmware}");
+            eprintln!(
+                "The kernel was not reached. Firmware and boot loader said last:\n{firmware}"
+            );
         }
     }
 
@@ -238,7 +280,10 @@ impl TestRun<'_> {
 
     /// Returns the tests that failed.
     fn failures(&self) -> impl Iterator<Item = &Finished> {
-        self.flow.finished().iter().filter(|test| test.failure.is_some())
+        self.flow
+            .finished()
+            .iter()
+            .filter(|test| test.failure.is_some())
     }
 
     /// Prints the failures in full, the times and the sum.
@@ -249,7 +294,11 @@ impl TestRun<'_> {
             self.report_failures();
         }
         self.report_times();
-        let verdict = if failed == 0 { self.style.good("ok") } else { self.style.bad("FAILED") };
+        let verdict = if failed == 0 {
+            self.style.good("ok")
+        } else {
+            self.style.bad("FAILED")
+        };
         println!(
             "\ntest result: {verdict}. {passed} passed; {failed} failed; 0 ignored; 0 measured; finished in {:.2}s\n",
             start.elapsed().as_secs_f64()
@@ -275,7 +324,7 @@ impl TestRun<'_> {
     /// Prints the slowest tests and the time that booting took.
     fn report_times(&self) {
         let mut times = self.times.clone();
-        times.sort_by_key(|(time, _)| std::cmp::Reverse(*time));
+        times.sort_by_key(|(time, _)| core::cmp::Reverse(*time));
         if times.len() > 1 && !self.options.quiet {
             println!("\nslowest tests:");
             for (time, name) in times.iter().take(SLOWEST) {
@@ -284,7 +333,12 @@ impl TestRun<'_> {
         }
         if let (Some(first), all) = (self.boot_times.first(), &self.boot_times) {
             let sum: Duration = all.iter().sum();
-            println!("boots: {}, the first in {:.1} s, all in {:.1} s", all.len(), first.as_secs_f64(), sum.as_secs_f64());
+            println!(
+                "boots: {}, the first in {:.1} s, all in {:.1} s",
+                all.len(),
+                first.as_secs_f64(),
+                sum.as_secs_f64()
+            );
         }
     }
 }
@@ -314,21 +368,32 @@ mod tests {
     /// Options as from `boot test kernel WORDS`.
     fn options(words: &[&str]) -> TestOptions {
         let words = ["boot", "test", "kernel"].iter().chain(words);
-        let Ok(Command::Test(options)) = Command::try_parse_from(words) else { panic!("must parse") };
+        let Ok(Command::Test(options)) = Command::try_parse_from(words) else {
+            panic!("must parse")
+        };
         options
     }
 
     #[test]
     fn choice_of_tests_reaches_the_kernel() {
         let options = options(&["heap", "--skip", "slow one", "--exact"]);
-        assert_eq!(kernel_arguments(&Boot::Ordinary, &options), "mode ordinary\nfilter heap\nskip slow one\nexact\n");
+        assert_eq!(
+            kernel_arguments(&Boot::Ordinary, &options),
+            "mode ordinary\nfilter heap\nskip slow one\nexact\n"
+        );
     }
 
     #[test]
     fn later_boots_say_where_to_go_on() {
         let options = options(&[]);
-        assert_eq!(kernel_arguments(&Boot::After("a".to_owned()), &options), "mode ordinary\nafter a\n");
-        assert_eq!(kernel_arguments(&Boot::Isolated("b".to_owned()), &options), "mode isolated\nonly b\n");
+        assert_eq!(
+            kernel_arguments(&Boot::After("a".to_owned()), &options),
+            "mode ordinary\nafter a\n"
+        );
+        assert_eq!(
+            kernel_arguments(&Boot::Isolated("b".to_owned()), &options),
+            "mode isolated\nonly b\n"
+        );
         assert_eq!(kernel_arguments(&Boot::List, &options), "mode list\n");
     }
 }

@@ -1,6 +1,6 @@
 //! The state machine, fed with made-up consoles.
 
-use std::time::Duration;
+use core::time::Duration;
 
 use super::{Boot, TestFlow};
 use crate::outcome::Outcome;
@@ -23,7 +23,10 @@ fn play(flow: &mut TestFlow, console: &str, outcome: &Outcome) {
 /// The names of the tests that passed, and of those that failed.
 fn verdicts(flow: &TestFlow) -> (Vec<&str>, Vec<&str>) {
     let names = |failed: bool| {
-        let chosen = flow.finished().iter().filter(move |test| test.failure.is_some() == failed);
+        let chosen = flow
+            .finished()
+            .iter()
+            .filter(move |test| test.failure.is_some() == failed);
         chosen.map(|test| test.name.as_str()).collect()
     };
     (names(false), names(true))
@@ -32,7 +35,10 @@ fn verdicts(flow: &TestFlow) -> (Vec<&str>, Vec<&str>) {
 /// Why the last test failed.
 #[track_caller]
 fn last_failure(flow: &TestFlow) -> &str {
-    flow.finished().last().and_then(|test| test.failure.as_deref()).expect("the last test failed")
+    flow.finished()
+        .last()
+        .and_then(|test| test.failure.as_deref())
+        .expect("the last test failed")
 }
 
 /// The plan of three ordinary tests.
@@ -48,7 +54,11 @@ const C: &str = "@test start c\n@test pass c\n";
 fn ordinary_tests_share_one_boot() {
     let mut flow = TestFlow::new(false);
     assert_eq!(flow.next_boot(), Some(&Boot::Ordinary));
-    play(&mut flow, &format!("{PLAN}{A}{B}{C}@test done\n"), &Outcome::Passed);
+    play(
+        &mut flow,
+        &format!("{PLAN}{A}{B}{C}@test done\n"),
+        &Outcome::Passed,
+    );
     assert_eq!(flow.next_boot(), None);
     assert_eq!(verdicts(&flow), (vec!["a", "b", "c"], vec![]));
 }
@@ -57,7 +67,11 @@ fn ordinary_tests_share_one_boot() {
 fn failed_test_keeps_its_message_and_output() {
     let mut flow = TestFlow::new(false);
     let failing = "@test start b\nhello\n@test message b.rs:1:2: no\n@test fail b\n   0: 0x1\n";
-    play(&mut flow, &format!("{PLAN}{A}{failing}{C}@test done\n"), &Outcome::Failed(1));
+    play(
+        &mut flow,
+        &format!("{PLAN}{A}{failing}{C}@test done\n"),
+        &Outcome::Failed(1),
+    );
     assert_eq!(verdicts(&flow), (vec!["a", "c"], vec!["b"]));
     assert_eq!(flow.finished()[1].failure.as_deref(), Some("b.rs:1:2: no"));
     assert_eq!(flow.finished()[1].output, ["hello", "   0: 0x1"]);
@@ -79,7 +93,11 @@ fn crash_fails_its_test_and_the_rest_goes_on() {
 #[test]
 fn kernel_that_reports_its_own_panic_counts_once() {
     let mut flow = TestFlow::new(false);
-    play(&mut flow, &format!("{PLAN}@test start a\n@test message x\n@test fail a\n"), &Outcome::Panicked);
+    play(
+        &mut flow,
+        &format!("{PLAN}@test start a\n@test message x\n@test fail a\n"),
+        &Outcome::Panicked,
+    );
     assert_eq!(verdicts(&flow), (vec![], vec!["a"]));
     assert_eq!(flow.next_boot(), Some(&Boot::After("a".to_owned())));
 }
@@ -95,7 +113,10 @@ fn time_out_names_the_test() {
         }
     }
     assert_eq!(flow.whereabouts(), "in test `a`");
-    flow.end(&Outcome::TimedOut { limit: Duration::from_secs(60), during: flow.whereabouts() });
+    flow.end(&Outcome::TimedOut {
+        limit: Duration::from_secs(60),
+        during: flow.whereabouts(),
+    });
     assert!(last_failure(&flow).contains("Timed out after 60 s in test `a`"));
     assert_eq!(flow.next_boot(), Some(&Boot::After("a".to_owned())));
 }
@@ -103,10 +124,18 @@ fn time_out_names_the_test() {
 #[test]
 fn isolated_tests_get_a_boot_each() {
     let mut flow = TestFlow::new(false);
-    play(&mut flow, "@test plan x isolated\n@test plan a ordinary\n@test plan y isolated\n\
-        @test start a\n@test pass a\n@test done\n", &Outcome::Passed);
+    play(
+        &mut flow,
+        "@test plan x isolated\n@test plan a ordinary\n@test plan y isolated\n\
+        @test start a\n@test pass a\n@test done\n",
+        &Outcome::Passed,
+    );
     assert_eq!(flow.next_boot(), Some(&Boot::Isolated("x".to_owned())));
-    play(&mut flow, "@test start x\npanicked\n@test pass x\n@test done\n", &Outcome::Panicked);
+    play(
+        &mut flow,
+        "@test start x\npanicked\n@test pass x\n@test done\n",
+        &Outcome::Panicked,
+    );
     assert_eq!(flow.next_boot(), Some(&Boot::Isolated("y".to_owned())));
     play(&mut flow, "@test start y\n", &Outcome::TripleFault);
     assert_eq!(flow.next_boot(), None);
@@ -124,7 +153,11 @@ fn boot_without_done_fails() {
 #[test]
 fn planned_test_that_never_ran_fails() {
     let mut flow = TestFlow::new(false);
-    play(&mut flow, &format!("{PLAN}{A}{C}@test done\n"), &Outcome::Passed);
+    play(
+        &mut flow,
+        &format!("{PLAN}{A}{C}@test done\n"),
+        &Outcome::Passed,
+    );
     assert_eq!(verdicts(&flow), (vec!["a", "c"], vec!["b"]));
     assert_eq!(flow.next_boot(), None);
 }
@@ -134,13 +167,20 @@ fn kernel_that_never_starts_a_test_is_not_booted_for_ever() {
     let mut flow = TestFlow::new(false);
     play(&mut flow, PLAN, &Outcome::TripleFault);
     assert_eq!(flow.next_boot(), None);
-    assert_eq!(verdicts(&flow), (vec![], vec![TestFlow::NO_TEST, "a", "b", "c"]));
+    assert_eq!(
+        verdicts(&flow),
+        (vec![], vec![TestFlow::NO_TEST, "a", "b", "c"])
+    );
 }
 
 #[test]
 fn isolated_boot_that_starts_nothing_fails_its_test() {
     let mut flow = TestFlow::new(false);
-    play(&mut flow, "@test plan x isolated\n@test done\n", &Outcome::Passed);
+    play(
+        &mut flow,
+        "@test plan x isolated\n@test done\n",
+        &Outcome::Passed,
+    );
     play(&mut flow, "@test done\n", &Outcome::Passed);
     assert_eq!(verdicts(&flow), (vec![], vec!["x"]));
     assert_eq!(flow.next_boot(), None);
@@ -149,14 +189,25 @@ fn isolated_boot_that_starts_nothing_fails_its_test() {
 #[test]
 fn missing_verdict_is_a_failure() {
     let mut flow = TestFlow::new(false);
-    play(&mut flow, &format!("{PLAN}@test start a\n{B}{C}@test done\n"), &Outcome::Passed);
+    play(
+        &mut flow,
+        &format!("{PLAN}@test start a\n{B}{C}@test done\n"),
+        &Outcome::Passed,
+    );
     assert_eq!(verdicts(&flow), (vec!["b", "c"], vec!["a"]));
 }
 
 #[test]
 fn broken_qemu_ends_the_run() {
     let mut flow = TestFlow::new(false);
-    play(&mut flow, &format!("{PLAN}{A}"), &Outcome::QemuFailed { status: "status 1".to_owned(), complaint: String::new() });
+    play(
+        &mut flow,
+        &format!("{PLAN}{A}"),
+        &Outcome::QemuFailed {
+            status: "status 1".to_owned(),
+            complaint: String::new(),
+        },
+    );
     assert_eq!(flow.next_boot(), None);
     assert_eq!(verdicts(&flow).0, ["a"]);
 }
