@@ -15,6 +15,7 @@
 //! its books in frames set aside at boot and never allocates. So there is no loop between the two.
 
 pub mod bit_tree;
+pub mod books;
 pub mod frame;
 pub mod frame_allocator;
 pub mod memory_map;

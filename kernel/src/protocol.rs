@@ -81,6 +81,10 @@ impl Exit {
 
     /// Reads QEMU's process status back into what the kernel said; `None` where the kernel said nothing.
     #[must_use]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a status is checked to be at most 0xff"
+    )]
     pub const fn from_status(status: i32) -> Option<Self> {
         if status & 1 == 0 || status < 0 || status > 0xff {
             return None;

@@ -1,6 +1,5 @@
 //! The one frame allocator of the machine, and where frames are found in the address space.
 
-use core::fmt;
 use core::ptr::{self, NonNull};
 use core::slice;
 
@@ -9,41 +8,17 @@ use lock_api::Mutex;
 use spin::Once;
 
 use super::PHYSICAL_MEMORY_BASE;
-use super::frame::{FRAME_SIZE, Frame, FrameRange};
-use super::frame_allocator::{FRAMES_PER_BLOCK, FrameAllocator, FrameStatistics, LARGEST_END};
+use super::books::{Books, LEAST_FRAMES, TooLittleMemory};
+use super::frame::{FRAME_SIZE, Frame};
+use super::frame_allocator::{FRAMES_PER_BLOCK, FrameAllocator, FrameStatistics};
 use super::memory_map::MemoryMap;
 use crate::lock::InterruptMaskingLock;
-
-/// The least memory to go on with, in frames: room for a few blocks of the heap. 1 MiB.
-pub const LEAST_FRAMES: u64 = 256;
 
 /// All usable frames of the machine. `None` until [`init`].
 static FRAMES: Mutex<InterruptMaskingLock, Option<FrameAllocator<'static>>> = Mutex::new(None);
 
 /// The map that the frames came from.
 static MEMORY_MAP: Once<MemoryMap<'static>> = Once::new();
-
-/// The machine has too little memory. Displays as one sentence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TooLittleMemory {
-    /// Usable frames that were found.
-    found: u64,
-    /// Frames that are needed.
-    needed: u64,
-}
-
-impl fmt::Display for TooLittleMemory {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kib = |frames: u64| frames * FRAME_SIZE / 1024;
-        let (found, needed) = (kib(self.found), kib(self.needed));
-        write!(
-            f,
-            "too little memory: {found} KiB are usable and the kernel needs {needed} KiB; start the machine with more (MEM=64M is plenty)"
-        )
-    }
-}
-
-impl core::error::Error for TooLittleMemory {}
 
 /// Keeps the boot loader's map of memory, sorted; [`memory_map`] gives it from then on.
 pub fn init_memory_map(regions: &'static mut [MemoryRegion]) -> MemoryMap<'static> {
@@ -60,7 +35,7 @@ pub fn memory_map() -> Option<MemoryMap<'static>> {
 ///
 /// # Errors
 ///
-/// [`TooLittleMemory`], where less than [`LEAST_FRAMES`] would be left.
+/// [`TooLittleMemory`], where there is no room for the books and a few blocks.
 ///
 /// # Safety
 ///
@@ -68,57 +43,28 @@ pub fn memory_map() -> Option<MemoryMap<'static>> {
 /// 2. Nobody uses a frame that `map` calls usable, now or later, but through the frame allocator.
 /// 3. It is called once.
 pub unsafe fn init_frames(map: MemoryMap<'static>) -> Result<(), TooLittleMemory> {
-    let end = map.usable_end().min(LARGEST_END);
-    let words = FrameAllocator::words_for(end);
-    let book_frames = (words as u64 * 8).div_ceil(FRAME_SIZE);
-    let too_little = TooLittleMemory {
-        found: map.usable_frames(),
-        needed: book_frames + LEAST_FRAMES,
-    };
-    let books = map
-        .usable_ranges()
-        .find(|range| range.len() >= book_frames)
-        .ok_or(too_little)?;
-    let books = FrameRange::from_numbers(books.first.number(), books.first.number() + book_frames);
-
-    let start = frame_pointer(books.first).cast::<u64>().as_ptr();
-    // SAFETY: the frames of `books` are mapped (1), nobody else's (2), and long enough for `words`.
-    unsafe { start.write_bytes(0, words) };
+    let books = Books::plan(map)?;
+    let start = frame_pointer(books.frames.first).cast::<u64>().as_ptr();
+    // SAFETY: the frames of the books are mapped (1), nobody else's (2), and long enough for the words.
+    unsafe { start.write_bytes(0, books.words) };
     // SAFETY: as above, and the words are written now. The frames are left out below, so they stay the books' alone; a
     // second call, which would alias, is excluded (3).
-    let memory = unsafe { slice::from_raw_parts_mut(start, words) };
-    let mut frames = FrameAllocator::new(end, memory);
-    for range in map.usable_ranges() {
-        add_without(&mut frames, range, books, end);
+    let memory = unsafe { slice::from_raw_parts_mut(start, books.words) };
+    let mut frames = FrameAllocator::new(books.end, memory);
+    for piece in map.usable_ranges().flat_map(|range| books.without(range)) {
+        let added = frames.add(piece);
+        debug_assert_eq!(added, Ok(()), "the ranges of a map are disjoint");
     }
-    if frames.statistics().free < LEAST_FRAMES || frames.statistics().whole_blocks == 0 {
-        return Err(too_little);
+    let counts = frames.statistics();
+    if counts.whole_blocks == 0 {
+        let found = counts.free;
+        return Err(TooLittleMemory {
+            found,
+            needed: LEAST_FRAMES,
+        });
     }
     *FRAMES.lock() = Some(frames);
     Ok(())
-}
-
-/// Adds the frames of `range` that are below `end` and not in `books`.
-fn add_without(
-    frames: &mut FrameAllocator<'static>,
-    range: FrameRange,
-    books: FrameRange,
-    end: u64,
-) {
-    let (first, end) = (range.first.number(), range.end.number().min(end));
-    let pieces = if range.contains(books.first) {
-        [(first, books.first.number()), (books.end.number(), end)]
-    } else {
-        [(first, end), (end, end)]
-    };
-    for (first, end) in pieces {
-        let added = frames.add(FrameRange::from_numbers(first, end));
-        debug_assert_eq!(
-            added,
-            Ok(()),
-            "the ranges of a map are disjoint and below its end"
-        );
-    }
 }
 
 /// Runs `body` with the frame allocator, interrupts masked and its lock held: no printing and no allocating in there.

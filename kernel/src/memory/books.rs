@@ -1,0 +1,131 @@
+//! Where the frame allocator's own books go, decided before there is a frame allocator. Pure.
+#![forbid(unsafe_code)]
+
+use core::fmt;
+
+use super::frame::{FRAME_SIZE, FrameRange};
+use super::frame_allocator::{FrameAllocator, LARGEST_END};
+use super::memory_map::MemoryMap;
+
+/// The least memory to go on with, in frames: room for a few blocks of the heap. 1 MiB.
+pub const LEAST_FRAMES: u64 = 256;
+
+/// The place of the books.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Books {
+    /// The frames they take: the first ones of the first usable range that is long enough.
+    pub frames: FrameRange,
+    /// Words in them that are used.
+    pub words: usize,
+    /// The number behind the last frame that is written down in them.
+    pub end: u64,
+}
+
+/// The machine has too little memory. Displays as one sentence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooLittleMemory {
+    /// Usable frames that were found.
+    pub found: u64,
+    /// Frames that are needed.
+    pub needed: u64,
+}
+
+impl fmt::Display for TooLittleMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kib = |frames: u64| frames * FRAME_SIZE / 1024;
+        let (found, needed) = (kib(self.found), kib(self.needed));
+        write!(
+            f,
+            "too little memory: {found} KiB are usable and the kernel needs {needed} KiB in large pieces; start the machine \
+             with more (MEM=64M is plenty)"
+        )
+    }
+}
+
+impl core::error::Error for TooLittleMemory {}
+
+impl Books {
+    /// Finds a place for the books of all usable frames of a machine.
+    ///
+    /// # Errors
+    ///
+    /// [`TooLittleMemory`] where no range is long enough, or less than [`LEAST_FRAMES`] would be left.
+    pub fn plan(map: MemoryMap<'_>) -> Result<Self, TooLittleMemory> {
+        let end = map.usable_end().min(LARGEST_END);
+        let words = FrameAllocator::words_for(end);
+        let length = (words as u64 * 8).div_ceil(FRAME_SIZE);
+        let too_little = TooLittleMemory {
+            found: map.usable_frames(),
+            needed: length + LEAST_FRAMES,
+        };
+        if too_little.found < too_little.needed {
+            return Err(too_little);
+        }
+        let range = map
+            .usable_ranges()
+            .find(|range| range.len() >= length)
+            .ok_or(too_little)?;
+        let first = range.first.number();
+        let frames = FrameRange::from_numbers(first, first + length);
+        Ok(Self { frames, words, end })
+    }
+
+    /// Splits a usable range into the pieces that are free to give: without the books, and below their end.
+    #[must_use]
+    pub fn without(self, range: FrameRange) -> [FrameRange; 2] {
+        let (first, end) = (range.first.number(), range.end.number().min(self.end));
+        if !range.contains(self.frames.first) {
+            return [(first, end), (end, end)]
+                .map(|(first, end)| FrameRange::from_numbers(first, end));
+        }
+        let (books, behind) = (self.frames.first.number(), self.frames.end.number());
+        [(first, books), (behind, end)].map(|(first, end)| FrameRange::from_numbers(first, end))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::string::ToString;
+    use std::vec;
+
+    use bootloader_api::info::{MemoryRegion, MemoryRegionKind::Usable};
+
+    use super::*;
+
+    /// Plans the books of a machine with these usable frames.
+    fn plan(ranges: &[(u64, u64)]) -> Result<Books, TooLittleMemory> {
+        let region = |&(first, end)| MemoryRegion {
+            start: first * FRAME_SIZE,
+            end: end * FRAME_SIZE,
+            kind: Usable,
+        };
+        let mut regions: vec::Vec<_> = ranges.iter().map(region).collect();
+        Books::plan(MemoryMap::new(&mut regions))
+    }
+
+    #[test]
+    fn books_take_the_first_range_that_is_long_enough() {
+        // 5 GiB: 20,480 words twice, and two trees over them; 82 frames, so the first range is too short.
+        let books = plan(&[(1, 0x50), (0x100, 0x14_0000)]).expect("there is memory");
+        assert_eq!(books.frames, FrameRange::from_numbers(0x100, 0x100 + 82));
+        assert_eq!(books.end, 0x14_0000);
+        let pieces = books.without(FrameRange::from_numbers(0x100, 0x14_0000));
+        assert_eq!(pieces[1], FrameRange::from_numbers(0x152, 0x14_0000));
+        assert!(pieces[0].is_empty());
+        let untouched = FrameRange::from_numbers(1, 0x50);
+        assert_eq!(books.without(untouched)[0], untouched);
+    }
+
+    #[test]
+    fn too_little_memory_is_one_sentence() {
+        let error = plan(&[(1, 100)]).expect_err("99 frames are not enough");
+        assert_eq!((error.found, error.needed), (99, 257));
+        assert!(
+            error
+                .to_string()
+                .starts_with("too little memory: 396 KiB are usable and the kernel needs 1028 KiB")
+        );
+        assert!(plan(&[]).is_err());
+        assert!(plan(&[(1, 258)]).is_ok());
+    }
+}
