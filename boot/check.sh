@@ -58,7 +58,7 @@ if [ "${#cargo[@]}" -gt 0 ]; then
     check "format" format
     check "lints of stack_alloc" lint_host --package stack_alloc --all-targets
     check "lints of boot" lint_host --package boot --all-targets
-    check "lints of the kernel's pure modules" lint_host --package kernel --lib --tests
+    check "lints of the kernel's pure modules" lint_host --package kernel --lib --profile test
     check "documentation of stack_alloc and boot" document --package stack_alloc --package boot
 else
     skip "format, lints: this toolchain has no rustfmt and no clippy (install rustup and its stable toolchain)"

@@ -9,8 +9,8 @@ use anyhow::{Context, bail};
 
 use crate::{disk_image, kernel_elf, qemu};
 
-/// Where the boot loader puts a kernel that asks for no address of its own.
-const USUAL_BASE: u64 = 0xffff_8000_0000_0000;
+/// Where the kernel asks the boot loader to put it (`kernel/src/boot.rs`).
+const USUAL_BASE: u64 = 0xffff_ffff_8000_0000;
 
 /// The file that remembers where the last run's image lay.
 const BASE_FILE: &str = "image-base";

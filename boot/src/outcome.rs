@@ -104,7 +104,7 @@ impl Outcome {
             Self::Panicked => "The kernel panicked; its report is above.".to_owned(),
             Self::TripleFault => {
                 "The machine reset itself without a word from the kernel: a triple fault \
-                (or, with a display, its window was closed)."
+                (or a debugger or a closed window ended it)."
                     .to_owned()
             }
             Self::TimedOut { limit, during } => {
