@@ -19,7 +19,8 @@
 //! any page belongs to is the one of the highest lead at or below it: one count of leading zeros, so a run of 63 pages
 //! costs as little to open and close as a run of one.
 //!
-//! Nothing of the heap is written anywhere else: chunks, free or taken, belong to the user.
+//! Nothing of the heap is written into a chunk or a run of the user's, free or taken. (The records of regions have stacks
+//! of their own, in pages that may have been a user's before.)
 //!
 //! # Handles
 //!
@@ -35,7 +36,7 @@ use core::ptr::NonNull;
 use crate::bitmap::Bitmap;
 use crate::bitmapped_stack::StackGroup;
 use crate::list::{Linked, Links};
-use crate::size_class::ClassIndex;
+use crate::size_class::{ClassIndex, SizeClass};
 use crate::trie::{Children, TrieNode};
 use crate::units::{BLOCK_SIZE, LONGEST_RUN_PAGES, PAGE_SIZE, PAGES_PER_BLOCK, block_base};
 
@@ -76,13 +77,31 @@ pub(crate) struct BlockInfo {
     children: Children<Block>,
 }
 
+/// Whose chunks a stack holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StackKind {
+    /// The user's, of this class.
+    Class(ClassIndex),
+    /// The heap's own records, which no user may free.
+    Records,
+}
+
+impl StackKind {
+    /// Returns the size class of the chunks.
+    #[inline]
+    pub(crate) const fn class(self) -> &'static SizeClass {
+        match self {
+            Self::Class(class) => class.class(),
+            Self::Records => ClassIndex::OF_RECORDS.class(),
+        }
+    }
+}
+
 /// What a run of pages is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RunKind {
-    /// Stacks of chunks of this class.
-    Stacks(ClassIndex),
-    /// Stacks of the heap's own records, which no user may free.
-    Records,
+    /// Stacks of chunks.
+    Stacks(StackKind),
     /// One allocation.
     Whole,
 }

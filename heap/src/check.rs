@@ -9,11 +9,10 @@ use core::error::Error;
 use core::fmt;
 
 use crate::bitmap::Bitmap;
-use crate::block::{Block, Run, RunKind};
+use crate::block::{Block, Run, RunKind, StackKind};
 use crate::factory_chain::FactoryChain;
 use crate::size_class::{CLASSES, ClassIndex};
 use crate::sized_allocator::{Counters, SizedAllocator};
-use crate::trie::TrieNode;
 use crate::units::PAGES_PER_BLOCK;
 
 /// An invariant of the heap that does not hold: something wrote over its headers, or the heap has a bug.
@@ -137,13 +136,8 @@ fn check_block(
     let address = block.address();
     let free = block.free.get();
     ensure(
-        chain.runs.find(address) == Some(block),
+        chain.runs.search(address) == Some(block),
         "a block is found by its address",
-        address,
-    )?;
-    ensure(
-        block.key() == crate::block::block_key(address),
-        "a block's key is its address",
         address,
     )?;
     ensure(!free.contains(0), "a block's header is never free", address)?;
@@ -194,8 +188,8 @@ fn check_run(run: Run, walk: &mut Walk) -> Result<usize, Corruption> {
             walk.whole_runs += 1;
             return Ok(run.pages());
         }
-        RunKind::Stacks(class) => &mut walk.classes[class.get()],
-        RunKind::Records => &mut walk.records,
+        RunKind::Stacks(StackKind::Class(class)) => &mut walk.classes[class.get()],
+        RunKind::Stacks(StackKind::Records) => &mut walk.records,
     };
     ensure(
         run.used() + run.stacks.free_chunks() == run.capacity(),
@@ -214,26 +208,15 @@ fn check_lists(chain: &FactoryChain, walk: &Walk) -> Result<(), Corruption> {
     for index in ClassIndex::all() {
         check_list(
             &chain.classes[index.get()],
-            RunKind::Stacks(index),
-            index,
+            StackKind::Class(index),
             walk.classes[index.get()],
         )?;
     }
-    check_list(
-        &chain.records,
-        RunKind::Records,
-        ClassIndex::OF_RECORDS,
-        walk.records,
-    )
+    check_list(&chain.records, StackKind::Records, walk.records)
 }
 
 /// Proves what must hold of one list of stacks.
-fn check_list(
-    list: &SizedAllocator,
-    kind: RunKind,
-    index: ClassIndex,
-    tally: Tally,
-) -> Result<(), Corruption> {
+fn check_list(list: &SizedAllocator, kind: StackKind, tally: Tally) -> Result<(), Corruption> {
     let Counters {
         runs,
         capacity,
@@ -241,7 +224,7 @@ fn check_list(
         frees,
     } = list.counters;
     ensure(
-        list.is_sound(kind, index.class()),
+        list.is_sound(kind),
         "a list holds stacks with room of its own size",
         0,
     )?;

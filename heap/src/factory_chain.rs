@@ -18,7 +18,7 @@
 use core::alloc::Layout;
 use core::ptr::NonNull;
 
-use crate::block::{Block, Run, RunKind};
+use crate::block::{Block, Run, RunKind, StackKind};
 use crate::locate::Located;
 use crate::memory_source::MemorySource;
 use crate::misuse::Misuse;
@@ -92,8 +92,8 @@ impl FactoryChain {
         }
     }
 
-    /// Hands out memory for `layout`. `None` when neither the heap nor the source has it; nothing has changed then, but
-    /// that spare stacks may have gone back.
+    /// Hands out memory for `layout`. `None` when neither the heap nor the source has it; nothing live has changed then,
+    /// but spare stacks and idle blocks may have gone back.
     #[inline]
     pub(crate) fn allocate<S: MemorySource>(
         &mut self,
@@ -101,7 +101,7 @@ impl FactoryChain {
         source: &S,
     ) -> Option<NonNull<u8>> {
         let memory = match placement(layout) {
-            Placement::Chunk(class) => self.allocate_chunk(RunKind::Stacks(class), class, source),
+            Placement::Chunk(class) => self.allocate_chunk(StackKind::Class(class), source),
             Placement::Run { pages, align } => self.allocate_run(pages, align, source),
             Placement::Region { size, align } => self.allocate_region(size, align, source),
             Placement::Refused => None,
@@ -163,6 +163,9 @@ impl FactoryChain {
             (Located::Chunk { class, .. }, Placement::Chunk(new_class)) => class == new_class,
             (Located::Whole(run), Placement::Run { pages, .. }) => self.resize_run(run, pages),
             (Located::Region(region), Placement::Region { size, .. }) => region.size == size,
+            (Located::Region(region), Placement::Run { pages, .. }) => {
+                region.size == pages * PAGE_SIZE
+            }
             _ => false,
         };
         if fits {
@@ -195,8 +198,8 @@ impl FactoryChain {
             .filter(room)
             .last()
             .map_or(0, |class| class.class().chunk_size as usize);
-        // A region needs a record. Where that needs a new block first, the block may come out of the same memory, and
-        // up to one more be lost to its alignment.
+        // A region needs a record. Where that needs a new block, two blocks' worth of the same memory is sure to hold an
+        // aligned one.
         let record_at_hand = self.records.has_room() || in_runs > 0;
         let for_record = if record_at_hand { 0 } else { 2 * BLOCK_SIZE };
         let in_regions = match source.largest_region().saturating_sub(for_record) {
@@ -227,10 +230,11 @@ impl FactoryChain {
     }
 
     /// Returns the list that stacks of `kind` hang in.
-    fn list(&mut self, kind: RunKind) -> &mut SizedAllocator {
+    #[inline]
+    fn list(&mut self, kind: StackKind) -> &mut SizedAllocator {
         match kind {
-            RunKind::Stacks(class) => &mut self.classes[class.get()],
-            RunKind::Records | RunKind::Whole => &mut self.records,
+            StackKind::Class(class) => &mut self.classes[class.get()],
+            StackKind::Records => &mut self.records,
         }
     }
 
@@ -238,14 +242,13 @@ impl FactoryChain {
     #[inline]
     fn allocate_chunk<S: MemorySource>(
         &mut self,
-        kind: RunKind,
-        class: ClassIndex,
+        kind: StackKind,
         source: &S,
     ) -> Option<NonNull<u8>> {
-        let chunk_size = class.class().chunk_size as usize;
+        let chunk_size = kind.class().chunk_size as usize;
         let taken = match self.list(kind).allocate(chunk_size) {
             Some(taken) => taken,
-            None => self.refill_and_allocate(kind, class, source)?,
+            None => self.refill_and_allocate(kind, source)?,
         };
         if let Some(run) = taken.woken {
             self.runs.mark_live(run);
@@ -257,33 +260,29 @@ impl FactoryChain {
     #[cold]
     fn refill_and_allocate<S: MemorySource>(
         &mut self,
-        kind: RunKind,
-        class: ClassIndex,
+        kind: StackKind,
         source: &S,
     ) -> Option<Taken> {
-        let run = self.open_stack(kind, class, source)?;
+        let run = self.open_stack(kind, source)?;
         let list = self.list(kind);
         list.refill(run);
-        list.allocate(class.class().chunk_size as usize)
+        list.allocate(kind.class().chunk_size as usize)
     }
 
     /// Opens a run for a stack: of the class's own length, or, when memory is short, of the longest there is.
-    fn open_stack<S: MemorySource>(
-        &mut self,
-        kind: RunKind,
-        class: ClassIndex,
-        source: &S,
-    ) -> Option<Run> {
-        let class = class.class();
+    fn open_stack<S: MemorySource>(&mut self, kind: StackKind, source: &S) -> Option<Run> {
+        let class = kind.class();
         let full = usize::from(class.pages);
-        if let Some(run) = self.open(full, 1, kind, class.chunks_in(full), source) {
+        let use_of_pages = RunKind::Stacks(kind);
+        if let Some(run) = self.open(full, 1, use_of_pages, class.chunks_in(full), source) {
             return Some(run);
         }
         let pages = self.runs.longest();
         if pages < class.fewest_pages() {
             return None;
         }
-        self.runs.open(pages, 1, kind, class.chunks_in(pages))
+        self.runs
+            .open(pages, 1, use_of_pages, class.chunks_in(pages))
     }
 
     /// Opens a run, with a new block or what spare stacks hold if need be.
@@ -346,10 +345,12 @@ impl FactoryChain {
         self.retire_surplus(block, source);
     }
 
-    /// Gives `block` back to the source if it is one idle block too many.
+    /// Follows up on `block` falling idle, perhaps one too many: then one goes back to the source, rather one that spare
+    /// stacks divide than one that is all of a piece and fits the next large run.
     fn retire_surplus<S: MemorySource>(&mut self, block: Block, source: &S) {
         if self.runs.is_surplus(block) {
-            self.retire(block, source);
+            let divided = self.runs.idle().find(|idle| !idle.leads.get().is_empty());
+            self.retire(divided.unwrap_or(block), source);
         }
     }
 
@@ -360,7 +361,9 @@ impl FactoryChain {
                 run.kind != RunKind::Whole,
                 "an idle block holds nothing but spare stacks"
             );
-            self.list(run.kind).release(run);
+            if let RunKind::Stacks(kind) = run.kind {
+                self.list(kind).release(run);
+            }
             self.runs.close(run);
         }
         self.runs.remove(block);
@@ -413,9 +416,10 @@ impl FactoryChain {
         align: usize,
         source: &S,
     ) -> Option<NonNull<u8>> {
-        let chunk = self.allocate_chunk(RunKind::Records, ClassIndex::OF_RECORDS, source)?;
-        let Some(start) = self.get_region(size, align, source) else {
-            self.deallocate_record(chunk, source);
+        let start = self.get_region(size, align, source)?;
+        let Some(chunk) = self.allocate_chunk(StackKind::Records, source) else {
+            // SAFETY: the region was just handed out with this size, and nobody knows of it.
+            unsafe { source.release_region(start, size) };
             return None;
         };
         // SAFETY: `chunk` was just handed out for this record, and goes back only after the region has left the set.

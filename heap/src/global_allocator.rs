@@ -13,12 +13,15 @@ use crate::check::{Corruption, check};
 use crate::lock::Lock;
 use crate::memory_source::MemorySource;
 use crate::misuse::Misuse;
+use crate::page_runs::KEPT_BLOCKS;
 use crate::statistics::Statistics;
 
 /// A heap over the memory source `S`, behind a lock of kind `R`.
 ///
 /// Make one a `static` with `#[global_allocator]`, or as many as wanted and call their methods. `R` defaults to a spin
 /// lock; a kernel whose interrupt handlers allocate gives a lock that masks interrupts while it is held.
+///
+/// A heap that is dropped does not give its memory back: what it handed out may still be in use.
 ///
 /// Allocating and freeing take constant time, whatever is live; `realloc` copies, where it must, without the lock.
 ///
@@ -71,7 +74,7 @@ impl<S: MemorySource, R: RawMutex> Allocator<S, R> {
 
     /// Sets what is called after a wrong free, with the lock not held. The default panics with the misuse's sentence.
     ///
-    /// The wrong free has changed nothing, so a handler may just return. It may allocate. It must not unwind: a
+    /// The wrong free has changed nothing, so a handler may just return; a `realloc` of a wrong pointer then returns null. It may allocate. It must not unwind: a
     /// handler that panics where panics unwind ends the program.
     pub fn set_misuse_handler(&self, handler: fn(Misuse)) {
         self.lock.enter().on_misuse = handler;
@@ -93,9 +96,13 @@ impl<S: MemorySource, R: RawMutex> Allocator<S, R> {
 
     /// Gives all memory that holds nothing back to the source: spare stacks, and the idle blocks kept in hand.
     ///
-    /// The lock is taken anew for each block.
+    /// The lock is taken anew for each block, at most one time more often than [`KEPT_BLOCKS`](crate::KEPT_BLOCKS).
     pub fn trim(&self) {
-        while self.trim_one() {}
+        for _ in 0..=KEPT_BLOCKS {
+            if !self.trim_one() {
+                break;
+            }
+        }
     }
 
     /// Gives one idle block back.
@@ -115,7 +122,8 @@ impl<S: MemorySource, R: RawMutex> Allocator<S, R> {
 
 // SAFETY: memory handed out is valid and exclusive: it is a chunk, run or region that was free, of memory that the
 // source gave, and the chain is entered by one context at a time. Its size and alignment are at least the layout's, by
-// `size_class::placement`. Nothing here unwinds: the chain does not panic, and a handler that does ends the program.
+// `size_class::placement`. Nothing here unwinds: the chain does not panic, a source does not unwind (its contract), and a
+// handler that does ends the program.
 unsafe impl<S: MemorySource, R: RawMutex> GlobalAlloc for Allocator<S, R> {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {

@@ -7,7 +7,7 @@
 
 use core::alloc::Layout;
 
-use crate::block::{Block, Run, RunKind};
+use crate::block::{Block, Run, RunKind, StackKind};
 use crate::factory_chain::FactoryChain;
 use crate::misuse::{Misuse, MisuseKind, Object};
 use crate::page_runs::run_around;
@@ -43,7 +43,9 @@ impl FactoryChain {
         if let Some(run) = run_around(block, address) {
             let offset = address - run.start().addr().get();
             match (run.kind, placement(layout)) {
-                (RunKind::Stacks(class), Placement::Chunk(asked)) if class == asked => {
+                (RunKind::Stacks(StackKind::Class(class)), Placement::Chunk(asked))
+                    if class == asked =>
+                {
                     if let Some(chunk) = class.class().chunk_at(offset) {
                         if chunk < run.capacity() {
                             return Ok(Located::Chunk { run, class, chunk });
@@ -126,15 +128,16 @@ impl FactoryChain {
             return (kind, None);
         };
         let start = run.start().addr().get();
-        let RunKind::Stacks(class) = run.kind else {
-            if run.kind == RunKind::Records {
-                return (MisuseKind::Foreign, None);
+        let class = match run.kind {
+            RunKind::Stacks(StackKind::Class(class)) => class,
+            RunKind::Stacks(StackKind::Records) => return (MisuseKind::Foreign, None),
+            RunKind::Whole => {
+                let object = Object {
+                    address: start,
+                    size: run.pages() * PAGE_SIZE,
+                };
+                return (kind_of_mismatch(object, address, layout), Some(object));
             }
-            let object = Object {
-                address: start,
-                size: run.pages() * PAGE_SIZE,
-            };
-            return (kind_of_mismatch(object, address, layout), Some(object));
         };
         let size = class.class().chunk_size as usize;
         let chunk = class.class().chunk_around(address - start);
@@ -157,15 +160,15 @@ fn kind_of_mismatch(object: Object, address: usize, layout: Layout) -> MisuseKin
     if object.address != address {
         return MisuseKind::Interior;
     }
-    // If this size gets such an object with some alignment, the alignment is at fault.
-    let gets_it = |align| match Layout::from_size_align(layout.size(), align).map(placement) {
+    // If the size alone, with the least alignment, gets such an object, the alignment is at fault.
+    let size_alone = Layout::from_size_align(layout.size(), 1).map(placement);
+    let right_size = match size_alone {
         Ok(Placement::Chunk(class)) => class.class().chunk_size as usize == object.size,
         Ok(Placement::Run { pages, .. }) => pages * PAGE_SIZE == object.size,
         Ok(Placement::Region { size, .. }) => size == object.size,
         _ => false,
     };
-    let alignments = (0..=PAGE_SIZE.trailing_zeros()).map(|shift| 1_usize << shift);
-    if alignments.into_iter().any(gets_it) {
+    if right_size {
         MisuseKind::WrongAlignment
     } else {
         MisuseKind::WrongSize

@@ -16,8 +16,10 @@ use core::ptr::NonNull;
 /// 1. Memory handed out is valid for reads and writes, is not used by anybody else until it is released, and keeps
 ///    its address. Its contents may be anything.
 /// 2. A block is [`BLOCK_SIZE`](crate::BLOCK_SIZE) bytes. It should be aligned to as much; the heap looks, and takes a
-///    misaligned block, or one it holds already, for a "no" (that memory is then lost, not touched).
-/// 3. A region has at least the size and alignment asked for. A misaligned one is likewise taken for a "no".
+///    misaligned block, or one that overlaps what it holds, for a "no" (that memory is then lost, not touched).
+/// 3. A region has at least the size and alignment asked for. A misaligned one, or one that begins or ends in what the
+///    heap holds, is likewise taken for a "no".
+/// 4. No method unwinds.
 ///
 /// # Examples
 ///
@@ -83,7 +85,8 @@ pub unsafe trait MemorySource {
     }
 
     /// Returns the size in bytes of the largest region that [`get_region`](Self::get_region) would hand out now with
-    /// page alignment; 0 in a source without regions. Asked for statistics alone.
+    /// page alignment; 0 in a source without regions. Asked for statistics alone, which count on it that a block can be
+    /// had out of any region of two blocks' size.
     fn largest_region(&self) -> usize {
         0
     }

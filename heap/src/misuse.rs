@@ -19,11 +19,12 @@ pub enum MisuseKind {
     Foreign,
     /// The address lies inside an object, not at its start.
     Interior,
-    /// What is there is free already. Can be told only until the same chunk is handed out again.
+    /// What is there is free already. Can be told only until the same memory is put to use again: then a second free
+    /// looks right, or like one of the other kinds.
     DoubleFree,
-    /// The layout's size does not belong to the object.
+    /// The layout's size, perhaps with its alignment, gets another kind of object than the one there.
     WrongSize,
-    /// The layout's alignment does not belong to the object.
+    /// The layout's size alone would get such an object; with its alignment it gets another one.
     WrongAlignment,
 }
 
@@ -83,20 +84,16 @@ impl fmt::Display for Misuse {
                 object.size,
                 object.address
             ),
-            (MisuseKind::WrongSize, Some(object)) => {
-                write!(
-                    f,
-                    "the object there has {} bytes, which no layout of that size gets",
-                    object.size
-                )
-            }
-            (MisuseKind::WrongAlignment, Some(object)) => {
-                write!(
-                    f,
-                    "the object there has {} bytes, which no layout of that alignment gets",
-                    object.size
-                )
-            }
+            (MisuseKind::WrongSize, Some(object)) => write!(
+                f,
+                "the object there has {} bytes, which a layout of that size does not get",
+                object.size
+            ),
+            (MisuseKind::WrongAlignment, Some(object)) => write!(
+                f,
+                "the object there has {} bytes, right for that size, but not with that alignment",
+                object.size
+            ),
             _ => f.write_str("the address is not memory of this heap"),
         }
     }

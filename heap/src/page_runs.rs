@@ -81,9 +81,14 @@ impl PageRuns {
                 return Some(block);
             }
         }
-        let block = self.directory.find(block_key(address))?;
+        let block = self.search(address)?;
         place.set(Some(block));
         Some(block)
+    }
+
+    /// Returns the block that `address` lies in, without the table of those found lately.
+    pub(crate) fn search(&self, address: usize) -> Option<Block> {
+        self.directory.find(block_key(address))
     }
 
     /// Adds a new block, idle, all of its pages free. There is room for one more idle block.

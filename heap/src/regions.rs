@@ -4,7 +4,8 @@
 //! wrong free is found by looking at records alone and nothing of the user's is ever read. Knows nothing of the source
 //! that regions come from, nor of the lists that records' chunks come from.
 //!
-//! Cost: at most 48 steps along the tree of addresses.
+//! Cost: a few walks along the tree of addresses, each of at most two steps a bit of an address and usually of about the
+//! logarithm of the number of regions.
 
 use core::cell::Cell;
 use core::fmt;
@@ -84,9 +85,9 @@ impl Linked for Region {
     }
 }
 
-/// Returns the key of a region that begins at `address`: the bits of a canonical address that tell it from others.
+/// Returns the key of a region that begins at `address`.
 const fn region_key(address: usize) -> u64 {
-    (address as u64) << 16
+    address as u64
 }
 
 impl TrieNode for Region {
@@ -189,3 +190,6 @@ impl Regions {
                 .all(|region| self.by_address.find(region.key()) == Some(region))
     }
 }
+
+#[cfg(test)]
+mod tests;

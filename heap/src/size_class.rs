@@ -43,8 +43,8 @@ pub(crate) struct SizeClass {
 
 /// Chunk sizes in bytes with the pages of a stack, smallest first.
 ///
-/// The pages are the fewest that lose less than a thirtieth to the tail and hold a few chunks, so that a list does not
-/// run dry at once. Seven pages a stack divide a block's 63 without rest.
+/// The pages are chosen so that the tail loses less than a thirtieth, and a stack holds enough chunks for its list not to run
+/// dry at once, with seven pages where that serves, which divide a block's 63 without rest.
 const ROWS: [(u32, u8); CLASSES] = [
     (16, 1),
     (32, 1),

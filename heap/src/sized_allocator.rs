@@ -16,9 +16,8 @@
 
 use core::ptr::NonNull;
 
-use crate::block::{Run, RunKind};
+use crate::block::{Run, RunKind, StackKind};
 use crate::list::List;
-use crate::size_class::SizeClass;
 
 /// All stacks of one size.
 #[derive(Debug)]
@@ -158,15 +157,18 @@ impl SizedAllocator {
     }
 
     /// Returns whether list, spare and stacks agree. Cost: the number of stacks with room.
-    pub(crate) fn is_sound(&self, kind: RunKind, class: &SizeClass) -> bool {
+    pub(crate) fn is_sound(&self, kind: StackKind) -> bool {
         let fits = |run: Run| {
-            run.kind == kind
-                && run.capacity() == class.chunks_in(run.pages())
+            run.kind == RunKind::Stacks(kind)
+                && run.capacity() == kind.class().chunks_in(run.pages())
                 && run.used() + run.stacks.free_chunks() == run.capacity()
                 && run.stacks.height(run.capacity()) >= run.used()
                 && !run.is_full()
                 && (run.used() == 0) == (self.spare == Some(run))
         };
-        self.with_room.is_linked_both_ways() && self.with_room().all(fits)
+        let spare_hangs_here = |spare| self.with_room().any(|run| run == spare);
+        self.with_room.is_linked_both_ways()
+            && self.with_room().all(fits)
+            && self.spare.into_iter().all(spare_hangs_here)
     }
 }

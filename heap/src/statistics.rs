@@ -82,7 +82,8 @@ pub struct Statistics {
     pub bytes_held: usize,
     /// The most that `bytes_held` has ever been.
     pub bytes_held_peak: usize,
-    /// The largest size, with an alignment of up to 16 bytes, that is certain to be had now.
+    /// The largest size, with an alignment of up to 16 bytes, that would be had now, as far as heap and source know:
+    /// more may be, as the source is not asked whether it has one more block.
     pub largest_available: usize,
     /// Requests that were answered with null.
     pub failures: u64,
@@ -273,7 +274,7 @@ impl fmt::Display for Statistics {
         )?;
         writeln!(
             f,
-            "largest free {:>12}   the largest allocation that would succeed now",
+            "largest free {:>12}   an allocation of this size would succeed now",
             Bytes(self.largest_available)
         )?;
         write!(f, "failures     {:>12}", self.failures)

@@ -4,7 +4,8 @@
 //! needs no memory beside its members' records, and no rebalancing: a path is never longer than a key has bits. (The
 //! "tree bins" of Doug Lea's malloc are of this kind.)
 //!
-//! Cost: at most 64 steps for each operation, about the logarithm of the number of members where keys spread well.
+//! Cost: at most 64 steps for each operation, twice that for [`Trie::find_at_or_below`]; about the logarithm of the
+//! number of members where keys spread well.
 #![forbid(unsafe_code)]
 
 use core::cell::Cell;

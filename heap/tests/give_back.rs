@@ -249,3 +249,28 @@ fn a_heap_that_was_emptied_starts_again() {
         assert_empty(&heap);
     }
 }
+
+#[test]
+fn kept_blocks_with_a_spare_stack_each_do_not_make_large_runs_go_to_and_fro() {
+    let heap = heap(usize::MAX);
+    let pages = |pages: usize| layout(pages * PAGE_SIZE, 1);
+    // Four blocks, each with a stack of another size and a run that takes the rest.
+    let mut objects = Vec::new();
+    for size in [16, 32, 48, 64] {
+        objects.push(Object::new(&heap, layout(size, 1), 1));
+        objects.push(Object::new(&heap, pages(62), 2));
+    }
+    for object in objects {
+        object.free(&heap);
+    }
+    assert_eq!(heap.statistics().blocks_idle, KEPT_BLOCKS);
+    let before = heap.source().requests();
+    for _ in 0..100 {
+        Object::new(&heap, pages(63), 3).free(&heap);
+    }
+    assert!(
+        heap.source().requests() <= before + 1,
+        "asked the source again and again"
+    );
+    assert_sound(&heap);
+}

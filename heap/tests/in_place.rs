@@ -315,3 +315,18 @@ fn resizing_is_counted() {
     give_back(&heap, pointer, layout(90_000, 8));
     assert_empty(&heap);
 }
+
+#[test]
+fn a_run_that_came_as_a_region_stays_while_its_pages_suffice() {
+    // One block for small things, then too little for another one, but enough for the run.
+    let heap = heap(BLOCK_SIZE + 30 * PAGE_SIZE);
+    let filler = Object::new(&heap, layout(60 * PAGE_SIZE, 1), 1);
+    let mut run = Object::new(&heap, layout(100_000, 1), 2);
+    assert_eq!(heap.statistics().regions.live, 1);
+    heap.source().set_left(0);
+    assert!(stays(&mut run, &heap, 100_001));
+    assert!(stays(&mut run, &heap, 99_000));
+    run.free(&heap);
+    filler.free(&heap);
+    assert_sound(&heap);
+}
