@@ -5,8 +5,8 @@
 //! tests run:
 //!
 //! ```text
-//! cargo test                                                     the test image, in QEMU
-//! cargo test -p kernel --lib --target x86_64-unknown-linux-gnu   the pure modules, on the host
+//! cargo test       the test image, in QEMU
+//! make host-test   the pure modules, on the host
 //! ```
 //!
 //! Where to read: [`boot`] tells the story from the boot loader to the heap, [`memory`] explains the memory,

@@ -3,6 +3,9 @@
 //! Works at a terminal and from a pipe alike: it says that it is ready before it reads, echoes what it reads, and a wrong
 //! command is one sentence, after which the next one is read.
 
+use alloc::string::String;
+use alloc::vec::Vec;
+
 use crate::command_line::ArgumentError;
 use crate::line_editor::{Event, LONGEST_LINE, LineEditor};
 use crate::memory::heap_source::HEAP;
@@ -14,6 +17,30 @@ use crate::{command_line, console, print, println, qemu};
 /// What is printed when the next command can be typed.
 const PROMPT: &str = "> ";
 
+/// Most commands that `history` remembers.
+const LONGEST_HISTORY: usize = 100;
+
+/// What the prompt keeps from one command to the next. It lives in the heap.
+#[derive(Debug, Default)]
+struct Session {
+    /// The lines that were typed, the oldest first.
+    history: Vec<String>,
+}
+
+impl Session {
+    /// Remembers a line, unless memory is out: a prompt that answers is worth more than its history.
+    fn remember(&mut self, line: &str) {
+        if self.history.len() == LONGEST_HISTORY {
+            self.history.remove(0);
+        }
+        let mut text = String::new();
+        if text.try_reserve(line.len()).is_ok() && self.history.try_reserve(1).is_ok() {
+            text.push_str(line);
+            self.history.push(text);
+        }
+    }
+}
+
 /// A command.
 struct Command {
     /// What is typed.
@@ -23,7 +50,7 @@ struct Command {
     /// What it does, for `help`.
     summary: &'static str,
     /// Does it, given the text behind its name.
-    run: for<'a> fn(&'a str) -> Result<(), ArgumentError<'a>>,
+    run: for<'a> fn(&Session, &'a str) -> Result<(), ArgumentError<'a>>,
 }
 
 /// All commands there are.
@@ -53,6 +80,12 @@ const COMMANDS: &[Command] = &[
         run: regions,
     },
     Command {
+        name: "history",
+        arguments: "",
+        summary: "list the commands typed so far",
+        run: history,
+    },
+    Command {
         name: "exit",
         arguments: "[CODE]",
         summary: "leave, with this code (0 to 63)",
@@ -65,10 +98,11 @@ pub fn run() -> ! {
     println!("Type `help` for the commands, `exit` to leave.");
     println!("{READY_LINE}");
     let mut editor = LineEditor::default();
+    let mut session = Session::default();
     loop {
         print!("{PROMPT}");
         if read_line(&mut editor) {
-            run_line(editor.line());
+            run_line(&mut session, editor.line());
         }
         editor.clear();
     }
@@ -98,14 +132,15 @@ fn read_line(editor: &mut LineEditor) -> bool {
 }
 
 /// Runs the command on a line.
-fn run_line(line: &str) {
+fn run_line(session: &mut Session, line: &str) {
     let Some((name, arguments)) = command_line::split(line) else {
         return;
     };
+    session.remember(line.trim());
     match COMMANDS.iter().find(|command| command.name == name) {
         None => println!("There is no command `{name}`; type `help` for those there are."),
         Some(command) => {
-            if let Err(error) = (command.run)(arguments) {
+            if let Err(error) = (command.run)(session, arguments) {
                 println!("{error}");
             }
         }
@@ -113,7 +148,7 @@ fn run_line(line: &str) {
 }
 
 /// `help`
-fn help(arguments: &str) -> Result<(), ArgumentError<'_>> {
+fn help<'a>(_: &Session, arguments: &'a str) -> Result<(), ArgumentError<'a>> {
     command_line::no_arguments(arguments)?;
     for command in COMMANDS {
         println!(
@@ -125,7 +160,7 @@ fn help(arguments: &str) -> Result<(), ArgumentError<'_>> {
 }
 
 /// `heap`
-fn heap(arguments: &str) -> Result<(), ArgumentError<'_>> {
+fn heap<'a>(_: &Session, arguments: &'a str) -> Result<(), ArgumentError<'a>> {
     command_line::no_arguments(arguments)?;
     println!("{}", HEAP.statistics());
     match HEAP.check() {
@@ -136,14 +171,14 @@ fn heap(arguments: &str) -> Result<(), ArgumentError<'_>> {
 }
 
 /// `frames`
-fn frames(arguments: &str) -> Result<(), ArgumentError<'_>> {
+fn frames<'a>(_: &Session, arguments: &'a str) -> Result<(), ArgumentError<'a>> {
     command_line::no_arguments(arguments)?;
     print!("{}", physical::statistics());
     Ok(())
 }
 
 /// `regions`
-fn regions(arguments: &str) -> Result<(), ArgumentError<'_>> {
+fn regions<'a>(_: &Session, arguments: &'a str) -> Result<(), ArgumentError<'a>> {
     command_line::no_arguments(arguments)?;
     match physical::memory_map() {
         Some(map) => print!("{}", RegionTable(map)),
@@ -152,8 +187,17 @@ fn regions(arguments: &str) -> Result<(), ArgumentError<'_>> {
     Ok(())
 }
 
+/// `history`
+fn history<'a>(session: &Session, arguments: &'a str) -> Result<(), ArgumentError<'a>> {
+    command_line::no_arguments(arguments)?;
+    for (number, line) in session.history.iter().enumerate() {
+        println!("{:>4}  {line}", number + 1);
+    }
+    Ok(())
+}
+
 /// `exit [CODE]`
-fn exit(arguments: &str) -> Result<(), ArgumentError<'_>> {
+fn exit<'a>(_: &Session, arguments: &'a str) -> Result<(), ArgumentError<'a>> {
     let code = command_line::exit_code(arguments)?;
     qemu::exit(Exit::Code(code))
 }

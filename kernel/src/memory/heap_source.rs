@@ -6,14 +6,14 @@ use stack_alloc::{Allocator, MemorySource, PAGE_SIZE};
 
 use super::frame::{FRAME_SIZE, FrameRange};
 use super::frame_allocator::FreeError;
-use super::physical::{frame_of, frame_pointer, with_frames};
+use super::physical::{frame_of, frame_pointer, try_with_frames};
 use crate::lock::InterruptMaskingLock;
 
 /// The kernel's heap: `Box`, `Vec` and all others allocate here, in interrupt handlers too.
 #[global_allocator]
 pub static HEAP: Allocator<FrameSource, InterruptMaskingLock> = Allocator::new(FrameSource);
 
-/// Physical frames, seen through the mapping of all physical memory.
+/// Physical frames, seen through the mapping of all physical memory. Has nothing to give before they are known.
 #[derive(Clone, Copy, Debug)]
 pub struct FrameSource;
 
@@ -23,31 +23,33 @@ pub struct FrameSource;
 // 3. A region has as many frames as asked; its first number is a multiple of the alignment in frames.
 unsafe impl MemorySource for FrameSource {
     fn get_block(&self) -> Option<NonNull<u8>> {
-        with_frames(|frames| frames.allocate_block().ok()).map(frame_pointer)
+        try_with_frames(|frames| frames.allocate_block().ok())?.map(frame_pointer)
     }
 
     unsafe fn release_block(&self, block: NonNull<u8>) {
-        let released = frame_of(block).map(|first| with_frames(|frames| frames.free_block(first)));
+        let released =
+            frame_of(block).and_then(|first| try_with_frames(|frames| frames.free_block(first)));
         report(released);
     }
 
     fn get_region(&self, size: usize, align: usize) -> Option<NonNull<u8>> {
         let (frames, align_frames) = ((size / PAGE_SIZE) as u64, (align / PAGE_SIZE) as u64);
-        let region = with_frames(|allocator| allocator.allocate_region(frames, align_frames).ok());
+        let region =
+            try_with_frames(|allocator| allocator.allocate_region(frames, align_frames).ok())?;
         region.map(|region| frame_pointer(region.first))
     }
 
     unsafe fn release_region(&self, region: NonNull<u8>, size: usize) {
         let frames = (size / PAGE_SIZE) as u64;
-        let released = frame_of(region).map(|first| {
+        let released = frame_of(region).and_then(|first| {
             let range = FrameRange::from_numbers(first.number(), first.number() + frames);
-            with_frames(|allocator| allocator.free_region(range))
+            try_with_frames(|allocator| allocator.free_region(range))
         });
         report(released);
     }
 
     fn largest_region(&self) -> usize {
-        let frames = with_frames(|frames| frames.statistics().largest_run);
+        let frames = try_with_frames(|frames| frames.statistics().largest_run).unwrap_or(0);
         usize::try_from(frames * FRAME_SIZE).unwrap_or(usize::MAX)
     }
 }

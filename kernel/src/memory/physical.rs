@@ -68,12 +68,18 @@ pub unsafe fn init_frames(map: MemoryMap<'static>) -> Result<(), TooLittleMemory
 }
 
 /// Runs `body` with the frame allocator, interrupts masked and its lock held: no printing and no allocating in there.
+/// `None` before [`init_frames`].
+pub fn try_with_frames<T>(body: impl FnOnce(&mut FrameAllocator<'static>) -> T) -> Option<T> {
+    FRAMES.lock().as_mut().map(body)
+}
+
+/// Runs `body` with the frame allocator, like [`try_with_frames`].
 ///
 /// # Panics
 ///
 /// If called before [`init_frames`]. The lock is not held then.
 pub fn with_frames<T>(body: impl FnOnce(&mut FrameAllocator<'static>) -> T) -> T {
-    let result = FRAMES.lock().as_mut().map(body);
+    let result = try_with_frames(body);
     result.expect("the frame allocator is built before the first frame is asked for")
 }
 
