@@ -8,6 +8,11 @@ target=${CARGO_TARGET_DIR:-target}
 target=$(cd "$root" && mkdir -p "$target" && cd "$target" && pwd)
 boot=$target/debug/boot
 
+# Called by hand rather than by cargo, it takes the toolchain that the set-up chose.
+if [ -z "${CARGO:-}" ] && [ -r "$root/target/setup/toolchain" ]; then
+    PATH=$(cat "$root/target/setup/toolchain"):$PATH
+fi
+
 # Built from outside the repository: its .cargo/config.toml is about the kernel's target. The environment that cargo gives
 # its runner names the package under test, which is of no concern to this build.
 build() (

@@ -60,8 +60,17 @@ pub(crate) fn run(options: &RunOptions) -> anyhow::Result<u8> {
     Ok(outcome.exit_code())
 }
 
-/// Returns the UEFI firmware, where the machine starts with it.
+/// Returns the UEFI firmware, where the machine starts with it. Refuses a machine whose firmware would never reach the
+/// kernel.
 pub(crate) fn ovmf(machine: &MachineOptions) -> anyhow::Result<Option<Ovmf>> {
+    let least = machine.boot.least_mebibytes();
+    anyhow::ensure!(
+        machine.mem.mebibytes() >= least,
+        "{} of memory are too little for {} and the boot loader to reach the kernel: give the machine {least}M or more, such \
+         as MEM=64M",
+        machine.mem,
+        machine.boot.name().to_uppercase()
+    );
     match machine.boot {
         Firmware::Uefi => firmware::find(machine).map(Some),
         Firmware::Bios => Ok(None),
@@ -252,4 +261,34 @@ impl<'a> Console<'a> {
 fn log_path(options: &RunOptions) -> anyhow::Result<PathBuf> {
     Ok(disk_image::folder(&options.elf)?
         .join(format!("serial-{}.log", options.machine.boot.name())))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::options::Command;
+
+    /// The machine of `boot run kernel ARGUMENTS`.
+    fn machine(arguments: &[&str]) -> MachineOptions {
+        let words = ["boot", "run", "kernel"].iter().chain(arguments);
+        match Command::try_parse_from(words) {
+            Ok(Command::Run(options)) => options.machine,
+            other => panic!("not a run: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn machine_too_small_for_its_firmware_is_refused_with_what_to_do() {
+        for arguments in [
+            ["--boot", "uefi", "--mem", "16M"],
+            ["--boot", "uefi", "--mem", "47M"],
+            ["--boot", "bios", "--mem", "16M"],
+        ] {
+            let refusal = ovmf(&machine(&arguments)).expect_err("must be refused");
+            assert!(refusal.to_string().contains("MEM=64M"), "{refusal}");
+        }
+        assert!(ovmf(&machine(&["--boot", "bios", "--mem", "24M"])).is_ok());
+    }
 }

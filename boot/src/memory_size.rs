@@ -14,6 +14,11 @@ impl MemorySize {
     /// More than any machine has; keeps the arithmetic far from overflow, and QEMU from odd errors.
     const LARGEST_MEBIBYTES: u64 = 1 << 20;
 
+    /// Returns the size in MiB.
+    pub(crate) fn mebibytes(self) -> u64 {
+        self.mebibytes
+    }
+
     /// Returns the size in the form that QEMU's `-m` takes.
     pub(crate) fn to_qemu(self) -> String {
         format!("{}M", self.mebibytes)
