@@ -96,7 +96,7 @@ impl<S: MemorySource, R: RawMutex> Allocator<S, R> {
 
     /// Gives all memory that holds nothing back to the source: spare stacks, and the idle blocks kept in hand.
     ///
-    /// The lock is taken anew for each block, at most one time more often than [`KEPT_BLOCKS`](crate::KEPT_BLOCKS).
+    /// The lock is taken anew for each block, at most one time more often than [`KEPT_BLOCKS`].
     pub fn trim(&self) {
         for _ in 0..=KEPT_BLOCKS {
             if !self.trim_one() {

@@ -86,7 +86,6 @@ impl Books {
 #[cfg(test)]
 mod tests {
     use std::string::ToString;
-    use std::vec;
 
     use bootloader_api::info::{MemoryRegion, MemoryRegionKind::Usable};
 
@@ -99,7 +98,7 @@ mod tests {
             end: end * FRAME_SIZE,
             kind: Usable,
         };
-        let mut regions: vec::Vec<_> = ranges.iter().map(region).collect();
+        let mut regions: Vec<_> = ranges.iter().map(region).collect();
         Books::plan(MemoryMap::new(&mut regions))
     }
 

@@ -14,7 +14,7 @@ use super::frame_allocator::{FRAMES_PER_BLOCK, FrameAllocator, FrameStatistics};
 use super::memory_map::MemoryMap;
 use crate::lock::InterruptMaskingLock;
 
-/// All usable frames of the machine. `None` until [`init`].
+/// All usable frames of the machine. `None` until [`init_frames`].
 static FRAMES: Mutex<InterruptMaskingLock, Option<FrameAllocator<'static>>> = Mutex::new(None);
 
 /// The map that the frames came from.

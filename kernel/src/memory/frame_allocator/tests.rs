@@ -1,4 +1,8 @@
 //! Against a plain list of booleans, and small domains whole.
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "frame numbers index the model, on hosts of 64 bits"
+)]
 
 use std::string::ToString;
 use std::vec;
