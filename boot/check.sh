@@ -37,11 +37,21 @@ lints_are_shared() {
 outside() (
     cd / && CARGO_TARGET_DIR=$root/target/check RUSTFLAGS='--cfg docsrs_dummy_build' RUSTDOCFLAGS='-D warnings' "${cargo[@]}" "$@"
 )
+# The oracle of the differential tests belongs to tests alone.
+oracle_is_absent() (
+    tree=$(cd "$root" && cargo tree --quiet --package kernel --edges normal --target all) || return
+    if grep linked_list_allocator <<<"$tree"; then
+        echo "error: linked_list_allocator is among the kernel's dependencies: it belongs under dev-dependencies" >&2
+        return 1
+    fi
+)
+
 lint_host() { outside clippy --quiet --manifest-path "$manifest" "$@" -- -D warnings; }
 document() { outside doc --quiet --no-deps --document-private-items --manifest-path "$manifest" "$@"; }
 format() { outside fmt --manifest-path "$manifest" --all -- --check; }
 
 check "workspace lints in every member" lints_are_shared
+check "no linked_list_allocator in the kernel's image" oracle_is_absent
 
 is_whole=0
 if cargo clippy --version >/dev/null 2>&1 && cargo fmt --version >/dev/null 2>&1; then
@@ -58,18 +68,19 @@ if [ "${#cargo[@]}" -gt 0 ]; then
     check "format" format
     check "lints of stack_alloc" lint_host --package stack_alloc --all-targets
     check "lints of boot" lint_host --package boot --all-targets
-    check "lints of the kernel's pure modules" lint_host --package kernel --lib --profile test
+    check "lints of the kernel's pure modules" lint_host --package kernel_library --profile test
     check "documentation of stack_alloc and boot" document --package stack_alloc --package boot
 else
     skip "format, lints: this toolchain has no rustfmt and no clippy (install rustup and its stable toolchain)"
 fi
 if [ "$is_whole" -eq 1 ]; then
-    check "lints of the kernel" cargo clippy --quiet --package kernel --lib --bins --tests -- -D warnings
+    check "lints of the kernel" cargo clippy --quiet --package kernel_library --lib -- -D warnings
+    check "lints of the kernel's images" cargo clippy --quiet --package kernel --bins --tests -- -D warnings
 else
     skip "lints of what the kernel builds for its own target only: Debian's Rust has no clippy"
 fi
 cd "$root" && RUSTDOCFLAGS='-D warnings' check "documentation of the kernel" \
-    cargo doc --quiet --no-deps --document-private-items --package kernel --lib
+    cargo doc --quiet --no-deps --document-private-items --package kernel_library --lib
 
 if [ "$failed" -eq 0 ]; then echo "check passed"; else echo "check failed"; fi
 exit "$failed"

@@ -33,7 +33,7 @@ if [ ! -x target/debug/boot ]; then
     echo "The first build makes the boot loader too: two to six minutes, once."
 fi
 step host-stack_alloc host_test --package stack_alloc
-step host-kernel host_test --package kernel --lib
+step host-kernel host_test --package kernel_library
 step host-boot host_test --package boot
 if [ "${1:-}" != host ]; then
     step kernel-uefi kernel_test uefi
