@@ -10,20 +10,6 @@ use anyhow::{Context, bail};
 use object::build::elf::Builder;
 use object::{Architecture, Object, ObjectKind, elf};
 
-/// The section that `bootloader_api::entry_point!` makes, for the boot loader to find.
-const ENTRY_POINT_SECTION: &str = ".bootloader-config";
-
-/// Says whether an ELF was built for the bare machine, but not to be booted: the library's own, empty test image, which
-/// `cargo test NAME` builds whatever the kernel's `Cargo.toml` says.
-pub(crate) fn is_library(path: &Path) -> bool {
-    let content = fs::read(path).unwrap_or_default();
-    object::File::parse(&*content).is_ok_and(|file| {
-        file.section_by_name(ENTRY_POINT_SECTION).is_none()
-            && file.section_by_name(".interp").is_none()
-            && file.architecture() == Architecture::X86_64
-    })
-}
-
 /// Reads the kernel's ELF, and says what is wrong where it is none.
 pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     let content = fs::read(path).with_context(|| {
@@ -56,7 +42,7 @@ fn check(content: &[u8]) -> anyhow::Result<()> {
     if file.section_by_name(".interp").is_some() {
         bail!("it is a program for an operating system");
     }
-    if file.section_by_name(ENTRY_POINT_SECTION).is_none() {
+    if file.section_by_name(".bootloader-config").is_none() {
         bail!("it has no `bootloader_api::entry_point!`");
     }
     Ok(())
@@ -98,13 +84,6 @@ mod tests {
                 .to_string()
                 .contains("damaged")
         );
-    }
-
-    #[test]
-    fn only_bare_programs_are_libraries() {
-        let own = std::env::current_exe().expect("the path of this test program");
-        assert!(!is_library(&own));
-        assert!(!is_library(Path::new("/nowhere/kernel")));
     }
 
     #[test]

@@ -84,9 +84,6 @@ fn run(command: Command) -> anyhow::Result<u8> {
         Command::Test(test) => test_run::run(&test),
         Command::Runner(runner) => match options::parse_runner(&runner) {
             RunnerKind::Run(run) => console::run(&run),
-            RunnerKind::Test(test) if kernel_elf::is_library(&test.elf) => {
-                Ok(test_run::run_none(&test))
-            }
             RunnerKind::Test(test) => test_run::run(&test),
         },
         Command::Gdb(gdb) => gdb::attach(&gdb.elf),

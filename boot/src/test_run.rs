@@ -63,16 +63,6 @@ pub(crate) fn run(options: &TestOptions) -> anyhow::Result<u8> {
     .run()
 }
 
-/// Reports on an image that has no tests and is not booted, and returns the exit code.
-pub(crate) fn run_none(options: &TestOptions) -> u8 {
-    if options.list {
-        println!("\n0 tests, 0 benchmarks");
-    } else {
-        println!("\ntest result: ok. 0 passed; 0 failed; 0 ignored; 0 measured\n");
-    }
-    0
-}
-
 /// A test run under way.
 struct TestRun<'a> {
     /// What the user asked for.
