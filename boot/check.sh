@@ -23,7 +23,7 @@ skip() { printf '=== skipped: %s\n' "$1"; }
 # The members of the workspace must take part in its lints.
 lints_are_shared() {
     local member bad=0
-    for member in heap kernel boot; do
+    for member in heap kernel kernel/library boot; do
         if ! grep -A 1 -x '\[lints\]' "$root/$member/Cargo.toml" | grep -qx 'workspace = true'; then
             echo "$member/Cargo.toml has no \`[lints] workspace = true\`: add it"
             bad=1
