@@ -268,7 +268,7 @@ pub(crate) enum RunnerKind {
     Test(TestOptions),
 }
 
-/// [`RunOptions`] as a program of its own, for the arguments that cargo passes on.
+/// Runs a kernel, with its serial console on this terminal.
 #[derive(Debug, Parser)]
 #[command(name = "cargo run --", after_help = EXIT_CODES)]
 struct RunProgram {
@@ -277,7 +277,7 @@ struct RunProgram {
     options: RunOptions,
 }
 
-/// [`TestOptions`] as a program of its own, for the arguments that cargo passes on.
+/// Runs the tests in a test kernel.
 #[derive(Debug, Parser)]
 #[command(name = "cargo test --", after_help = EXIT_CODES)]
 struct TestProgram {

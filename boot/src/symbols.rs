@@ -1,8 +1,8 @@
 //! Turns the addresses that the kernel prints into function, file and line.
 //!
 //! The kernel knows only addresses; names are in the unstripped ELF on this side. An address is believed to be one where
-//! it is written as `0x` and 16 hexadecimal digits and lies within the kernel's image. In a line of a backtrace,
-//! `   N: 0x…`, it is a return address: the call is the instruction before it.
+//! it is written as `0x` and 16 hexadecimal digits and lies within the kernel's image. (The kernel's backtraces print the
+//! addresses of the calls, not those they return to, so every address is looked up as it is.)
 
 use core::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -51,16 +51,10 @@ impl Symbols {
     /// Returns the line with the names of the addresses in it.
     pub(crate) fn annotated(&mut self, line: &str) -> String {
         let mut annotated = line.to_owned();
-        for (address, is_return) in addresses(line) {
-            let Some(offset) = self.offset(address) else {
-                continue;
-            };
-            let probe = if is_return {
-                offset.saturating_sub(1)
-            } else {
-                offset
-            };
-            annotated.push_str(&self.name(probe));
+        for address in addresses(line) {
+            if let Some(offset) = self.offset(address) {
+                annotated.push_str(&self.name(offset));
+            }
         }
         annotated
     }
@@ -72,23 +66,30 @@ impl Symbols {
     }
 
     /// Returns ` function (file:line)` for a place in the image, with the functions that were inlined there, innermost
-    /// first.
+    /// first. Of those between the innermost and the outermost, only the kernel's own are named.
     fn name(&mut self, probe: u64) -> String {
         let mut text = String::new();
-        for (function, place) in self.frames(probe).unwrap_or_default() {
+        let frames = self.frames(probe).unwrap_or_default();
+        for (number, frame) in frames.iter().enumerate() {
+            if number > 0 && number + 1 < frames.len() && !frame.is_own {
+                continue;
+            }
             let separator = if text.is_empty() {
                 " "
             } else {
                 ", inlined into "
             };
-            let place = place.map(|place| format!(" ({place})")).unwrap_or_default();
-            write!(text, "{separator}{function}{place}").expect("a string takes all text");
+            text.push_str(separator);
+            text.push_str(&frame.function);
+            if let Some(place) = &frame.place {
+                write!(text, " ({place})").expect("a string takes all text");
+            }
         }
         text
     }
 
-    /// Returns the functions at a place, innermost first, each with its file and line.
-    fn frames(&mut self, probe: u64) -> Option<Vec<(String, Option<String>)>> {
+    /// Returns the functions at a place, innermost first.
+    fn frames(&mut self, probe: u64) -> Option<Vec<Frame>> {
         if self.loader.is_none() {
             self.loader = Loader::new(&self.elf).ok();
         }
@@ -96,53 +97,83 @@ impl Symbols {
         let mut found = Vec::new();
         let mut frames = loader.find_frames(probe).ok()?;
         while let Ok(Some(frame)) = frames.next() {
-            let function = frame
+            let Some(function) = frame
                 .function
                 .as_ref()
-                .and_then(|name| name.demangle().ok().map(|name| without_hash(&name)));
+                .and_then(|name| name.demangle().ok())
+            else {
+                continue;
+            };
             let place = frame
                 .location
                 .and_then(|place| Some((place.file?.to_owned(), place.line?)));
-            if let Some(function) = function {
-                found.push((
-                    function,
-                    place.map(|(file, line)| format!("{}:{line}", shortened(&file))),
-                ));
-            }
+            found.push(Frame {
+                function: readable(&function),
+                is_own: place.as_ref().is_some_and(|(file, _)| is_own(file)),
+                place: place.map(|(file, line)| format!("{}:{line}", shortened(&file))),
+            });
         }
         if found.is_empty() {
-            found.push((
-                without_hash(&addr2line::demangle_auto(
-                    loader.find_symbol(probe)?.into(),
-                    None,
-                )),
-                None,
-            ));
+            let name = addr2line::demangle_auto(loader.find_symbol(probe)?.into(), None);
+            found.push(Frame {
+                function: readable(&name),
+                is_own: false,
+                place: None,
+            });
         }
         Some(found)
     }
 }
 
-/// Finds the addresses in a line, and whether each is a return address.
-fn addresses(line: &str) -> Vec<(u64, bool)> {
-    let is_backtrace = is_backtrace_line(line);
+/// A function at a place.
+struct Frame {
+    /// Its name.
+    function: String,
+    /// It stands in this workspace.
+    is_own: bool,
+    /// File and line.
+    place: Option<String>,
+}
+
+/// Finds the addresses in a line.
+fn addresses(line: &str) -> Vec<u64> {
     line.match_indices("0x")
         .filter_map(|(start, _)| {
             let digits = line.get(start + 2..)?;
             let length = digits.bytes().take_while(u8::is_ascii_hexdigit).count();
             (length == 16).then(|| u64::from_str_radix(&digits[..16], 16).ok())?
         })
-        .map(|address| (address, is_backtrace))
         .collect()
 }
 
-/// Says whether a line reads `   N: 0x…`.
-fn is_backtrace_line(line: &str) -> bool {
-    line.trim_start()
-        .split_once(": 0x")
-        .is_some_and(|(number, _)| {
-            !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
-        })
+/// Returns a function's name as a reader wants it: without the compiler's hash, and without generic arguments.
+fn readable(name: &str) -> String {
+    without_generics(&without_hash(name))
+}
+
+/// Returns a name without the `<…>` behind the names of types and functions. `<T as Trait>` stays.
+fn without_generics(name: &str) -> String {
+    let mut short = String::new();
+    let mut depth = 0_usize;
+    let mut previous = ' ';
+    for character in name.chars() {
+        let opens_arguments =
+            character == '<' && (previous.is_alphanumeric() || matches!(previous, '_' | ':'));
+        match character {
+            '<' if depth > 0 || opens_arguments => {
+                if depth == 0 && short.ends_with("::") {
+                    short.truncate(short.len() - 2);
+                }
+                depth += 1;
+            }
+            // Not the head of an arrow.
+            '>' if depth > 0 && previous != '-' => depth -= 1,
+            _ if depth == 0 => short.push(character),
+            _ => {}
+        }
+        previous = character;
+    }
+    short
 }
 
 /// Returns a function's name without the hash that the compiler puts at its end.
@@ -157,11 +188,23 @@ fn without_hash(name: &str) -> String {
     }
 }
 
+/// Returns the path of a source file of this workspace, from its top.
+fn in_workspace(file: &str) -> Option<String> {
+    let workspace = options::workspace().display().to_string();
+    let inside = file.strip_prefix(&workspace)?.trim_start_matches('/');
+    // The kernel's library lies beside its sources.
+    Some(inside.replace("/library/../", "/"))
+}
+
+/// Says whether a source file is of this workspace.
+fn is_own(file: &str) -> bool {
+    in_workspace(file).is_some()
+}
+
 /// Returns a source file's path from where the reader would look for it.
 fn shortened(file: &str) -> String {
-    let workspace = options::workspace().display().to_string();
-    if let Some(inside) = file.strip_prefix(&workspace) {
-        return inside.trim_start_matches('/').to_owned();
+    if let Some(inside) = in_workspace(file) {
+        return inside;
     }
     if let Some((_, library)) = file.split_once("/library/") {
         return format!("rust/{library}");
@@ -182,27 +225,29 @@ mod tests {
     #[test]
     fn only_full_addresses_count() {
         assert_eq!(
-            addresses("at 0xffff800000001000, flags 0x246"),
-            [(0xffff_8000_0000_1000, false)]
+            addresses("   0: 0xffff800000001000, flags 0x246"),
+            [0xffff_8000_0000_1000]
         );
-        assert_eq!(addresses("0x00112233445566778899"), []);
-        assert_eq!(addresses("no address, not even 0x"), []);
+        assert!(addresses("0x00112233445566778899").is_empty());
+        assert!(addresses("no address, not even 0x").is_empty());
     }
 
     #[test]
-    fn backtrace_lines_hold_return_addresses() {
-        assert_eq!(
-            addresses("   0: 0xffff800000001000"),
-            [(0xffff_8000_0000_1000, true)]
-        );
-        assert_eq!(
-            addresses("  12: 0xffff800000001000"),
-            [(0xffff_8000_0000_1000, true)]
-        );
-        assert_eq!(
-            addresses("rip: 0xffff800000001000"),
-            [(0xffff_8000_0000_1000, false)]
-        );
+    fn generic_arguments_are_left_out() {
+        for (name, short) in [
+            (
+                "core::panicking::assert_failed::<i32, i32>",
+                "core::panicking::assert_failed",
+            ),
+            (
+                "<f::G<H<I>> as J<K>>::fold::<(), L<M>>::{closure#0}",
+                "<f::G as J>::fold::{closure#0}",
+            ),
+            ("a::b::<fn(u8) -> C<D>>::e", "a::b::e"),
+            ("kernel::main", "kernel::main"),
+        ] {
+            assert_eq!(without_generics(name), short);
+        }
     }
 
     #[test]
@@ -229,7 +274,7 @@ mod tests {
         let entry = file.entry();
         let mut symbols = Symbols::new(&own, &content);
         symbols.set_base(0x7000_0000_0000);
-        let line = format!("   0: {:#018x}", 0x7000_0000_0000 + entry + 1);
+        let line = format!("   0: {:#018x}", 0x7000_0000_0000 + entry);
         assert!(
             symbols.annotated(&line).contains("_start"),
             "{}",
@@ -241,6 +286,11 @@ mod tests {
     fn paths_are_as_short_as_the_reader_needs() {
         let own = format!("{}/kernel/src/main.rs", options::workspace().display());
         assert_eq!(shortened(&own), "kernel/src/main.rs");
+        let library = format!(
+            "{}/kernel/library/../src/testing.rs",
+            options::workspace().display()
+        );
+        assert_eq!(shortened(&library), "kernel/src/testing.rs");
         assert_eq!(
             shortened("/rustc/abc/library/core/src/ptr.rs"),
             "rust/core/src/ptr.rs"
