@@ -8,6 +8,7 @@ use kernel::memory::physical;
 use kernel::testing::Test;
 use kernel::{boot, stacks, tests};
 
+/// The tests of this file, in the order in which they run.
 pub(crate) const TESTS: &[Test] = tests! {
     "boot";
     statics_hold_their_values,

@@ -1,9 +1,9 @@
 //! One stream of operations through the kernel's heap and through `linked_list_allocator`: the same contents must be found in
 //! the same objects at any time.
 
-use alloc::alloc::{GlobalAlloc, Layout};
 use alloc::vec;
 use alloc::vec::Vec;
+use core::alloc::{GlobalAlloc, Layout};
 use core::cell::RefCell;
 use core::ptr::NonNull;
 
@@ -14,6 +14,7 @@ use linked_list_allocator::Heap;
 
 use crate::random::Random;
 
+/// The tests of this file, in the order in which they run.
 pub(crate) const TESTS: &[Test] = tests! {
     "differential";
     small_objects_agree,

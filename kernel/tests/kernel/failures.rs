@@ -6,6 +6,7 @@ use core::fmt;
 use kernel::testing::Test;
 use kernel::tests;
 
+/// The tests of this file, in the order in which they run.
 pub(crate) const TESTS: &[Test] = tests! {
     "failures";
     panic_is_reported => Panics("the answer is 42"),

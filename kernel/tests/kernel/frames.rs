@@ -8,6 +8,7 @@ use kernel::memory::physical::{self, frame_of, frame_pointer, statistics, with_f
 use kernel::testing::Test;
 use kernel::tests;
 
+/// The tests of this file, in the order in which they run.
 pub(crate) const TESTS: &[Test] = tests! {
     "frames";
     frames_are_distinct_and_come_back,
@@ -46,7 +47,7 @@ fn frames_hold_what_is_written() {
         unsafe {
             frame_pointer(frame)
                 .cast::<[u64; 512]>()
-                .write_volatile([number; 512])
+                .write_volatile([number; 512]);
         };
         frames.push(frame);
     }

@@ -1,12 +1,13 @@
 //! The heap as a kernel uses it, through the collections of `alloc`.
 
-use alloc::alloc::{Layout, alloc, alloc_zeroed, dealloc, realloc};
+use alloc::alloc::{alloc, alloc_zeroed, dealloc, realloc};
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::alloc::Layout;
 
 use kernel::memory::frame_allocator::FRAMES_PER_BLOCK;
 use kernel::memory::heap_source::HEAP;
@@ -17,6 +18,7 @@ use stack_alloc::{BLOCK_SIZE, KEPT_BLOCKS};
 
 use crate::random::Random;
 
+/// The tests of this file, in the order in which they run.
 pub(crate) const TESTS: &[Test] = tests! {
     "heap";
     box_holds_its_value,
@@ -101,7 +103,7 @@ fn arc_is_dropped_once() {
 
 fn zero_sized_values_need_no_memory() {
     let before = HEAP.statistics().allocations();
-    let units = vec![(); 1_000_000];
+    let units = [(); 1_000_000];
     assert_eq!(units.len(), 1_000_000);
     assert_eq!(HEAP.statistics().allocations(), before);
 }

@@ -14,6 +14,7 @@ use kernel::tests;
 use lock_api::{Mutex, RawMutex};
 use x86_64::instructions::interrupts as cpu;
 
+/// The tests of this file, in the order in which they run.
 pub(crate) const TESTS: &[Test] = tests! {
     "interrupts";
     lock_restores_the_interrupt_flag,
@@ -127,6 +128,10 @@ fn timer_handler_allocates_while_main_code_allocates() {
 }
 
 /// What the main code leaves for the handler.
+#[expect(
+    clippy::vec_box,
+    reason = "each box is an allocation for the handler to free"
+)]
 static MAILBOX: Mutex<InterruptMaskingLock, Vec<Box<u64>>> = Mutex::new(Vec::new());
 
 fn handler_frees_what_main_code_allocated() {

@@ -1,6 +1,7 @@
 //! Wrong frees: reported exactly, changing nothing.
 
-use alloc::alloc::{Layout, alloc, dealloc};
+use alloc::alloc::{alloc, dealloc};
+use core::alloc::Layout;
 
 use kernel::lock::InterruptMaskingLock;
 use kernel::memory::heap_source::HEAP;
@@ -9,6 +10,7 @@ use kernel::tests;
 use lock_api::Mutex;
 use stack_alloc::{Misuse, MisuseKind};
 
+/// The tests of this file, in the order in which they run.
 pub(crate) const TESTS: &[Test] = tests! {
     "misuse";
     double_free_is_reported,

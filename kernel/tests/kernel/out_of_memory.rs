@@ -1,8 +1,9 @@
 //! Running out of memory is an answer, and the system goes on.
 
-use alloc::alloc::{Layout, alloc, realloc};
+use alloc::alloc::{alloc, realloc};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::alloc::Layout;
 
 use kernel::memory::physical;
 use kernel::testing::Test;
@@ -10,6 +11,7 @@ use kernel::tests;
 
 use crate::heap::free_frames_trimmed;
 
+/// The tests of this file, in the order in which they run.
 pub(crate) const TESTS: &[Test] = tests! {
     "out_of_memory";
     too_large_a_request_is_null,
@@ -24,10 +26,8 @@ fn too_large_a_request_is_null() {
     for size in [all + 1, 1 << 46, usize::MAX / 4, isize::MAX as usize] {
         let layout = Layout::from_size_align(size, 1).expect("a valid layout");
         // SAFETY: the size is not zero.
-        assert!(
-            unsafe { alloc(layout) }.is_null(),
-            "{size:#x} bytes cannot be had"
-        );
+        let memory = unsafe { alloc(layout) };
+        assert!(memory.is_null(), "{size:#x} bytes cannot be had");
     }
     let align = Layout::from_size_align(1, 1 << 62).expect("a valid layout");
     // SAFETY: the size is not zero.
