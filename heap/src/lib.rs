@@ -6,7 +6,7 @@ extern crate std;
 
 pub use crate::check::Corruption;
 pub use crate::global_allocator::Allocator;
-pub use crate::memory_source::MemorySource;
+pub use crate::memory_source::{MemorySource, Owns};
 pub use crate::misuse::{Misuse, MisuseKind, Object};
 pub use crate::page_runs::KEPT_BLOCKS;
 pub use crate::statistics::{ClassStatistics, PageStatistics, Statistics};

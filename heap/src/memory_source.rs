@@ -1,25 +1,34 @@
 //! Where memory comes from: the trait below every layer.
 //!
 //! A kernel implements [`MemorySource`] over its frame allocator, a host program over whatever it maps. The heap asks
-//! for blocks of 256 KiB, and for regions where one object is larger than a block; it gives both back.
+//! for blocks of 256 KiB, for parts of blocks where no whole one is left, and for regions where one object is larger
+//! than a block; it gives all of them back. Two of the methods have to be written; the others have a default that says
+//! "I cannot".
+//!
+//! Ready-made sources: [`Region`](crate::Region), [`Regions`](crate::Regions), [`NoMemory`](crate::NoMemory) and
+//! [`Fallback`](crate::Fallback).
 
 use core::ptr::NonNull;
 
 /// A place that memory comes from and goes back to.
 ///
-/// The heap calls it with its lock held, in a kernel therefore with interrupts masked, so an implementation must not
-/// allocate from the heap it serves (that would deadlock), should not print, and should answer in a short, bounded time.
-/// "No" is an answer: a source that runs out returns `None`, and the heap's caller gets null.
+/// The heap calls it with its lock held, in a kernel therefore with interrupts masked and from one context at a time (so
+/// a source need not be [`Sync`]). An implementation must not allocate from the heap it serves (that would deadlock),
+/// should not print, and should answer in a short, bounded time. "No" is an answer: a source that runs out returns
+/// `None`, and the heap's caller gets null.
+///
+/// The heap looks at what it gets before it touches it. Memory that is misaligned, or overlaps what the heap holds, is
+/// taken for a "no" and told to the misuse handler; it is lost, and the heap does not ask again for the same request.
 ///
 /// # Safety
 ///
 /// 1. Memory handed out is valid for reads and writes, is not used by anybody else until it is released, and keeps
 ///    its address. Its contents may be anything.
-/// 2. A block is [`BLOCK_SIZE`](crate::BLOCK_SIZE) bytes. It should be aligned to as much; the heap looks, and takes a
-///    misaligned block, or one that overlaps what it holds, for a "no" (that memory is then lost, not touched).
-/// 3. A region has at least the size and alignment asked for. A misaligned one, or one that begins or ends in what the
-///    heap holds, is likewise taken for a "no".
-/// 4. No method unwinds.
+/// 2. A block is [`BLOCK_SIZE`](crate::BLOCK_SIZE) bytes.
+/// 3. A part is as long as it says.
+/// 4. A region has the size asked for, and after [`resize_region`](Self::resize_region) answered `true` the new one.
+/// 5. Where [`is_zeroed`](Self::is_zeroed) answers `true`, every byte of the memory is 0.
+/// 6. No method unwinds.
 ///
 /// # Examples
 ///
@@ -65,6 +74,26 @@ pub unsafe trait MemorySource {
     /// `block` came from [`get_block`](Self::get_block) of this source, was not released since, and nobody uses it.
     unsafe fn release_block(&self, block: NonNull<u8>);
 
+    /// Hands out a part of a block, after [`get_block`](Self::get_block) said "no": at least `least` and less than
+    /// [`BLOCK_SIZE`](crate::BLOCK_SIZE) bytes that lie between two neighbouring multiples of it. Start and length are
+    /// multiples of [`PAGE_SIZE`](crate::PAGE_SIZE). The longer the better: the first page is the heap's header.
+    ///
+    /// `least` is a positive multiple of a page. With parts, a heap of 100 KiB is of use, and so are the ends of memory
+    /// that begins or ends at no multiple of a block. The default answers `None`.
+    fn get_part(&self, least: usize) -> Option<NonNull<[u8]>> {
+        let _ = least;
+        None
+    }
+
+    /// Takes a part back.
+    ///
+    /// # Safety
+    ///
+    /// `part` came from [`get_part`](Self::get_part) of this source, was not released since, and nobody uses it.
+    unsafe fn release_part(&self, part: NonNull<[u8]>) {
+        let _ = part;
+    }
+
     /// Hands out `size` contiguous bytes aligned to `align`. `None` when there are not so many, and always in a
     /// source that knows only blocks: the heap then serves nothing larger than a block can hold.
     ///
@@ -78,10 +107,32 @@ pub unsafe trait MemorySource {
     ///
     /// # Safety
     ///
-    /// `region` came from [`get_region`](Self::get_region) of this source with this `size`, was not released since, and
-    /// nobody uses it.
+    /// `region` came from [`get_region`](Self::get_region) of this source, was not released since, `size` is its size
+    /// now, and nobody uses it.
     unsafe fn release_region(&self, region: NonNull<u8>, size: usize) {
         let _ = (region, size);
+    }
+
+    /// Makes a region `new_size` bytes long where it stands: takes the memory behind it in, or its tail back. `false`,
+    /// with nothing changed, when that cannot be, and always in a source that does not know how.
+    ///
+    /// `new_size` is a positive multiple of [`PAGE_SIZE`](crate::PAGE_SIZE) and not `size`. What is taken in may hold
+    /// anything.
+    ///
+    /// # Safety
+    ///
+    /// `region` came from [`get_region`](Self::get_region) of this source, was not released since, `size` is its size
+    /// now, and nobody uses what lies behind `new_size`.
+    unsafe fn resize_region(&self, region: NonNull<u8>, size: usize, new_size: usize) -> bool {
+        let _ = (region, size, new_size);
+        false
+    }
+
+    /// Returns whether every byte of `memory`, the block, part or region handed out last, is 0: then the heap need not
+    /// clear it for `alloc_zeroed`. Asked at once after it was handed out. The default knows nothing: `false`.
+    fn is_zeroed(&self, memory: NonNull<u8>) -> bool {
+        let _ = memory;
+        false
     }
 
     /// Returns the size in bytes of the largest region that [`get_region`](Self::get_region) would hand out now with
@@ -90,4 +141,16 @@ pub unsafe trait MemorySource {
     fn largest_region(&self) -> usize {
         0
     }
+}
+
+/// A source that knows its own memory: what [`Fallback`](crate::Fallback) asks, to give memory back to where it
+/// came from.
+///
+/// # Safety
+///
+/// `owns` answers `true` for every address of memory that this source has handed out and not got back, and `false` for
+/// every address of another source's.
+pub unsafe trait Owns: MemorySource {
+    /// Returns whether `address` is that of a byte of this source's memory.
+    fn owns(&self, address: usize) -> bool;
 }
