@@ -130,6 +130,20 @@ impl StackGroup {
             .is_some_and(|stack| stack.free().contains(chunk % CHUNKS_PER_STACK))
     }
 
+    /// Returns the lowest taken chunk that is at least `from`, in a group of `chunks` chunks.
+    pub(crate) fn next_taken(&self, from: usize, chunks: usize) -> Option<usize> {
+        self.stacks
+            .iter()
+            .enumerate()
+            .skip(from / CHUNKS_PER_STACK)
+            .find_map(|(number, stack)| {
+                let below = number * CHUNKS_PER_STACK;
+                let there = Bitmap::below(chunks.saturating_sub(below));
+                let taken = there.without(stack.free());
+                Some(below + taken.lowest_from(from.saturating_sub(below))?)
+            })
+    }
+
     /// Returns how many chunks are free.
     pub(crate) fn free_chunks(&self) -> usize {
         self.stacks.iter().map(|stack| stack.free().len()).sum()

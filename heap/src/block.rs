@@ -1,4 +1,4 @@
-//! A block's memory: its header, and the runs of pages that it is divided into.
+//! A block's memory, or that of a part of a block: its header, and the runs of pages that it is divided into.
 //!
 //! Owns where things are: this is the one file that turns numbers of pages and chunks into pointers. Knows
 //! nothing of lists' order, classes' sizes or sources.
@@ -19,6 +19,13 @@
 //! any page belongs to is the one of the highest lead at or below it: one count of leading zeros, so a run of 63 pages
 //! costs as little to open and close as a run of one.
 //!
+//! A *part* of a block is fewer pages of the same window of 256 KiB: its first page, whichever it is, is the header. The
+//! pages keep their numbers in the window, so that whatever is computed from them stays the same, alignments too; pages
+//! outside belong to nobody and are not free.
+//!
+//! Where the source says that its memory is zero, the block remembers which pages were `touched`, and a stack from which
+//! chunk on it never handed one out, so that what is still zero need not be cleared.
+//!
 //! Nothing of the heap is written into a chunk or a run of the user's, free or taken. (The records of regions have stacks
 //! of their own, in pages that may have been a user's before.)
 //!
@@ -38,7 +45,7 @@ use crate::bitmapped_stack::StackGroup;
 use crate::list::{Linked, Links};
 use crate::size_class::{ClassIndex, SizeClass};
 use crate::trie::{Children, TrieNode};
-use crate::units::{BLOCK_SIZE, LONGEST_RUN_PAGES, PAGE_SIZE, PAGES_PER_BLOCK, block_base};
+use crate::units::{BLOCK_SIZE, PAGE_SIZE, PAGES_PER_BLOCK, block_base, page_in_block};
 
 /// Bytes of a block's header for each page, and of the block's own part.
 const DESCRIPTOR_SIZE: usize = PAGE_SIZE / PAGES_PER_BLOCK;
@@ -67,10 +74,14 @@ pub(crate) struct BlockInfo {
     pub(crate) free: Cell<Bitmap>,
     /// Pages at which a run begins.
     pub(crate) leads: Cell<Bitmap>,
+    /// Pages that may hold something else than zeros.
+    touched: Cell<Bitmap>,
     /// Pages in runs that hold something of the user's.
-    pub(crate) live_pages: Cell<usize>,
+    live_pages: Cell<u8>,
     /// The longest run of free pages: the number of the list that the block is in.
-    pub(crate) longest: Cell<usize>,
+    longest: Cell<u8>,
+    /// One past the last page that is there: 64, but for some parts.
+    end: Cell<u8>,
     /// Neighbours in that list.
     links: Links<Block>,
     /// Subtrees in the directory of blocks.
@@ -117,18 +128,34 @@ pub(crate) struct RunInfo {
     capacity: u16,
     /// Chunks taken.
     used: Cell<u16>,
+    /// Chunks from this one on were never handed out since their pages came as zeros. In a run of kind `Whole`, 0 says
+    /// that all of it is zero. [`NEVER_ZERO`] otherwise.
+    zero_from: Cell<u16>,
     /// Length in pages.
     pages: Cell<u8>,
     /// What the pages are used for.
     pub(crate) kind: RunKind,
 }
 
-/// A block that the heap holds.
+/// No chunk of a run has this number.
+const NEVER_ZERO: u16 = u16::MAX;
+
+/// A chunk, run or region for the user.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Memory {
+    /// The first byte.
+    pub(crate) start: NonNull<u8>,
+    /// Every byte is known to be 0.
+    pub(crate) is_zeroed: bool,
+}
+
+/// A block, or part of a block, that the heap holds.
 ///
 /// # Invariants
 ///
-/// The pointer is that of a whole block which the source handed out and did not get back yet, and it carries the
-/// provenance of all of it. The block begins with an initialised [`BlockInfo`].
+/// The pointer is that of the first page of a block or part which the source handed out and did not get back yet, and it
+/// carries the provenance of all of its pages, up to `end`. There an initialised [`BlockInfo`] stands. `free` and `leads`
+/// name pages behind the first one and before `end` alone.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Block(NonNull<BlockInfo>);
 
@@ -142,22 +169,27 @@ pub(crate) struct Block(NonNull<BlockInfo>);
 pub(crate) struct Run(NonNull<RunInfo>);
 
 impl Block {
-    /// Writes a header into `memory`, all pages free.
+    /// Writes a header into the first page of `memory`, all other pages free.
     ///
     /// # Safety
     ///
-    /// `memory` is [`BLOCK_SIZE`] bytes aligned to as much, valid for reads and writes, with provenance for all of it,
-    /// and used by nobody else as long as any copy of the handle, or of a handle made from it, is in use.
-    pub(crate) unsafe fn install(memory: NonNull<u8>) -> Self {
+    /// `memory` is at least two pages aligned to a page that lie in one window of [`BLOCK_SIZE`] bytes, valid for reads
+    /// and writes, with provenance for all of it, and used by nobody else as long as any copy of the handle, or of a
+    /// handle made from it, is in use. If `is_zeroed`, all of it is zero.
+    pub(crate) unsafe fn install(memory: NonNull<[u8]>, is_zeroed: bool) -> Self {
         let info = memory.cast::<BlockInfo>();
-        let header = Bitmap::range(0, 1);
-        // SAFETY: the caller hands over the whole block; its alignment is larger than that of `BlockInfo`.
+        let header = page_in_block(info.addr().get());
+        let pages = memory.len() / PAGE_SIZE;
+        let touched = if is_zeroed { 0 } else { PAGES_PER_BLOCK };
+        // SAFETY: the caller hands over the first page; its alignment is larger than that of `BlockInfo`.
         unsafe {
             info.write(BlockInfo {
-                free: Cell::new(Bitmap::below(PAGES_PER_BLOCK).without(header)),
+                free: Cell::new(Bitmap::range(header + 1, pages - 1)),
                 leads: Cell::new(Bitmap::EMPTY),
+                touched: Cell::new(Bitmap::below(touched)),
                 live_pages: Cell::new(0),
-                longest: Cell::new(LONGEST_RUN_PAGES),
+                longest: Cell::new(narrow(pages - 1)),
+                end: Cell::new(narrow(header + pages)),
                 links: Links::default(),
                 children: Children::default(),
             });
@@ -166,38 +198,106 @@ impl Block {
         Self(info)
     }
 
-    /// Returns the first byte of the block.
-    pub(crate) const fn start(self) -> NonNull<u8> {
-        self.0.cast()
+    /// Returns the memory as the source gave it.
+    pub(crate) fn memory(self) -> NonNull<[u8]> {
+        NonNull::slice_from_raw_parts(self.0.cast(), self.pages() * PAGE_SIZE)
     }
 
-    /// Returns the address of the block.
+    /// Returns the address of the window of 256 KiB that the block is, or that the part lies in.
+    #[inline]
     pub(crate) fn address(self) -> usize {
-        self.0.addr().get()
+        block_base(self.0.addr().get())
+    }
+
+    /// Returns the number of the header's page: 0 in a whole block.
+    #[inline]
+    fn header_page(self) -> usize {
+        page_in_block(self.0.addr().get())
+    }
+
+    /// Returns how many pages there are, with the header: 64 in a whole block.
+    pub(crate) fn pages(self) -> usize {
+        usize::from(self.end.get()) - self.header_page()
+    }
+
+    /// Returns whether this is a whole block.
+    pub(crate) fn is_whole(self) -> bool {
+        self.pages() == PAGES_PER_BLOCK
+    }
+
+    /// Returns whether `page` is there, be it the header, free or in use.
+    pub(crate) fn has_page(self, page: usize) -> bool {
+        (self.header_page()..usize::from(self.end.get())).contains(&page)
+    }
+
+    /// Returns whether `page` is the header.
+    pub(crate) fn is_header(self, page: usize) -> bool {
+        page == self.header_page()
+    }
+
+    /// Takes in the pages behind the last one, as far as page `end` (at most 64).
+    ///
+    /// # Safety
+    ///
+    /// What [`install`](Self::install) asks for holds of the memory with these pages.
+    pub(crate) unsafe fn extend(self, end: usize) {
+        let old_end = usize::from(self.end.get());
+        let new = Bitmap::range(old_end, end - old_end);
+        self.free.set(self.free.get().with(new));
+        self.touched.set(self.touched.get().with(new));
+        self.end.set(narrow(end));
+    }
+
+    /// Returns how many pages are in runs that hold something of the user's.
+    pub(crate) fn live_pages(self) -> usize {
+        self.live_pages.get().into()
+    }
+
+    /// Returns whether nothing of the user's is in the block.
+    #[inline]
+    pub(crate) fn is_idle(self) -> bool {
+        self.live_pages.get() == 0
+    }
+
+    /// Sets how many pages are in runs that hold something of the user's.
+    pub(crate) fn set_live_pages(self, pages: usize) {
+        self.live_pages.set(narrow(pages));
+    }
+
+    /// Returns the length of the longest run of free pages, as noted last.
+    pub(crate) fn longest(self) -> usize {
+        self.longest.get().into()
+    }
+
+    /// Notes the length of the longest run of free pages.
+    pub(crate) fn set_longest(self, pages: usize) {
+        self.longest.set(narrow(pages));
     }
 
     /// Opens a run over the free pages `first..first + pages`, with `chunks` chunks.
     pub(crate) fn open_run(self, first: usize, pages: usize, kind: RunKind, chunks: usize) -> Run {
         let range = Bitmap::range(first, pages);
         debug_assert!(
-            first > 0 && self.free.get().contains_all(range),
+            self.free.get().contains_all(range),
             "a run is made of free pages"
         );
+        let is_zeroed = self.touch(range);
         let run = self.descriptor(first);
         #[expect(
             clippy::cast_possible_truncation,
-            reason = "a group holds at most 256 chunks, a block 64 pages"
+            reason = "a group holds at most 256 chunks"
         )]
         let info = RunInfo {
             stacks: StackGroup::new(chunks),
             links: Links::default(),
             capacity: chunks as u16,
             used: Cell::new(0),
-            pages: Cell::new(pages as u8),
+            zero_from: Cell::new(if is_zeroed { 0 } else { NEVER_ZERO }),
+            pages: Cell::new(narrow(pages)),
             kind,
         };
-        // SAFETY: `first` is 1..=63, so the descriptor lies in the header behind `BlockInfo`, which the heap owns, and
-        // it is aligned to 64 bytes. No handle of it is in use: its page was free.
+        // SAFETY: the descriptor lies in the header behind `BlockInfo`, because page 0 is never free, and the heap owns
+        // the header; it is aligned to 64 bytes. No handle of it is in use: its page was free.
         unsafe { run.write(info) };
         self.free.set(self.free.get().without(range));
         self.leads
@@ -206,7 +306,14 @@ impl Block {
         Run(run)
     }
 
-    /// Returns the run that `page` belongs to, or `None` for the header and for free pages.
+    /// Notes that the pages of `range` may hold anything from now on. Returns whether all of them were zero till now.
+    fn touch(self, range: Bitmap) -> bool {
+        let touched = self.touched.get();
+        self.touched.set(touched.with(range));
+        touched.without(range) == touched
+    }
+
+    /// Returns the run that `page` belongs to, or `None` for the header, for free pages and for those that are not there.
     #[inline]
     pub(crate) fn run_around(self, page: usize) -> Option<Run> {
         if self.free.get().contains(page) {
@@ -214,48 +321,87 @@ impl Block {
         }
         let lead = self.leads.get().highest_up_to(page)?;
         // INVARIANT: `leads` names the pages whose descriptors `open_run` has written.
-        Some(Run(self.descriptor(lead)))
+        let run = Run(self.descriptor(lead));
+        // Pages that are not there are not free either; they lie behind the last run, or before the first.
+        if page < lead + run.pages() {
+            Some(run)
+        } else {
+            None
+        }
     }
 
     /// Returns the block's runs, lowest first. Cost: the number of runs, at most 63.
     pub(crate) fn runs(self) -> impl Iterator<Item = Run> {
-        (1..PAGES_PER_BLOCK)
+        self.runs_from(0)
+    }
+
+    /// Returns the runs that begin at page `first` or behind it, lowest first.
+    pub(crate) fn runs_from(self, first: usize) -> impl Iterator<Item = Run> {
+        (first..PAGES_PER_BLOCK)
             .filter(move |page| self.leads.get().contains(*page))
             .filter_map(move |page| self.run_around(page))
     }
 
     /// Returns where the descriptor of page `page` (0..=63) stands.
+    #[inline]
     fn descriptor(self, page: usize) -> NonNull<RunInfo> {
         debug_assert!(page < PAGES_PER_BLOCK, "a block has 64 pages");
-        // SAFETY: 64 descriptors of 64 bytes are the first page of the block, which the pointer is valid for.
-        unsafe { self.start().add(page * DESCRIPTOR_SIZE) }.cast()
+        // SAFETY: 64 descriptors of 64 bytes are the header's page, which the pointer is valid for.
+        unsafe { self.0.byte_add(page * DESCRIPTOR_SIZE) }.cast()
+    }
+
+    /// Returns the first byte of page `page`, which is there.
+    #[inline]
+    fn page(self, page: usize) -> NonNull<u8> {
+        debug_assert!(self.has_page(page), "a page that is there");
+        let offset = (page - self.header_page()) * PAGE_SIZE;
+        // SAFETY: the page is not before the header's and before `end`, so the pointer is valid for it (invariant).
+        unsafe { self.0.byte_add(offset) }.cast()
+    }
+}
+
+/// Returns a number of pages of a block, at most 64, in a byte.
+#[inline]
+fn narrow(pages: usize) -> u8 {
+    debug_assert!(pages <= PAGES_PER_BLOCK, "a block has 64 pages");
+    #[expect(clippy::cast_possible_truncation, reason = "a block has 64 pages")]
+    {
+        pages as u8
     }
 }
 
 impl Run {
     /// Returns the block that the run lies in.
+    #[inline]
     pub(crate) fn block(self) -> Block {
-        // INVARIANT: a descriptor lies in the first page of its block, and the pointer is valid for all of that.
+        // INVARIANT: a descriptor lies in the header of its block, and the pointer is valid for all of the block.
         Block(
             self.0
                 .map_addr(|address| {
-                    // A block's address is not 0: it is that of valid memory.
-                    core::num::NonZeroUsize::new(block_base(address.get())).unwrap_or(address)
+                    let header = address.get() & !(PAGE_SIZE - 1);
+                    // A header's address is not 0: it is that of valid memory.
+                    core::num::NonZeroUsize::new(header).unwrap_or(address)
                 })
                 .cast(),
         )
     }
 
     /// Returns the number of the run's first page, 1..=63.
+    #[inline]
     pub(crate) fn first_page(self) -> usize {
-        self.0.addr().get() % BLOCK_SIZE / DESCRIPTOR_SIZE
+        self.0.addr().get() % PAGE_SIZE / DESCRIPTOR_SIZE
     }
 
     /// Returns the first byte of the run.
     #[inline]
     pub(crate) fn start(self) -> NonNull<u8> {
-        // SAFETY: the page number is below 64, so the result lies in the block, which the pointer is valid for.
-        unsafe { self.block().start().add(self.first_page() * PAGE_SIZE) }
+        self.block().page(self.first_page())
+    }
+
+    /// Returns the address of the run.
+    #[inline]
+    pub(crate) fn address(self) -> usize {
+        self.block().address() + self.first_page() * PAGE_SIZE
     }
 
     /// Returns the length in pages.
@@ -278,6 +424,11 @@ impl Run {
         self.used.get() == self.capacity
     }
 
+    /// Returns whether all of the run, which is one allocation, is zero. Asked once, before it is handed out.
+    pub(crate) fn is_zeroed(self) -> bool {
+        self.zero_from.get() == 0
+    }
+
     /// Returns the first byte of chunk `chunk` of `chunk_size` bytes.
     #[inline]
     fn chunk(self, chunk: usize, chunk_size: usize) -> NonNull<u8> {
@@ -290,11 +441,20 @@ impl Run {
     }
 
     /// Takes the lowest free chunk, of `chunk_size` bytes.
+    ///
+    /// As it is the lowest, and chunks from `zero_from` on were never taken, it is at most that one.
     #[inline]
-    pub(crate) fn take_chunk(self, chunk_size: usize) -> Option<NonNull<u8>> {
+    pub(crate) fn take_chunk(self, chunk_size: usize) -> Option<Memory> {
         let chunk = self.stacks.take()?;
         self.used.set(self.used.get() + 1);
-        Some(self.chunk(chunk, chunk_size))
+        let is_zeroed = chunk == usize::from(self.zero_from.get());
+        if is_zeroed {
+            self.zero_from.set(self.zero_from.get() + 1);
+        }
+        Some(Memory {
+            start: self.chunk(chunk, chunk_size),
+            is_zeroed,
+        })
     }
 
     /// Takes `chunk` back.
@@ -336,13 +496,13 @@ impl Run {
                 return false;
             }
             block.free.set(free.without(behind));
+            block.touch(behind);
         } else {
             block
                 .free
                 .set(free.with(Bitmap::range(new_end, end - new_end)));
         }
-        #[expect(clippy::cast_possible_truncation, reason = "a block has 64 pages")]
-        self.pages.set(pages as u8);
+        self.pages.set(narrow(pages));
         true
     }
 }

@@ -85,6 +85,10 @@ struct Walk {
     whole_runs: u64,
     /// Blocks.
     blocks: usize,
+    /// Their pages.
+    pages: usize,
+    /// Free pages in blocks that are not held back.
+    free_pages: usize,
     /// Blocks with nothing of the user's in them.
     idle: usize,
 }
@@ -92,7 +96,7 @@ struct Walk {
 /// Proves every invariant of `chain`.
 pub(crate) fn check(chain: &FactoryChain) -> Result<(), Corruption> {
     ensure(
-        chain.runs.lists_are_sound(),
+        chain.holdings.runs.lists_are_sound(),
         "the lists of blocks are linked both ways",
         0,
     )?;
@@ -102,23 +106,34 @@ pub(crate) fn check(chain: &FactoryChain) -> Result<(), Corruption> {
         whole_pages: 0,
         whole_runs: 0,
         blocks: 0,
+        pages: 0,
+        free_pages: 0,
         idle: 0,
     };
-    for (list, block) in chain.runs.iter() {
+    for (list, block) in chain.holdings.runs.iter() {
         check_block(chain, block, list, &mut walk)?;
     }
+    for block in chain.holdings.runs.reserved() {
+        check_reserved(chain, block, &mut walk)?;
+    }
     ensure(
-        walk.blocks == chain.runs.count(),
-        "every block hangs in one list",
+        walk.blocks == chain.holdings.runs.count(),
+        "every block hangs in one list or is held back",
         0,
     )?;
     ensure(
-        walk.idle == chain.runs.idle().count(),
+        walk.pages == chain.holdings.runs.pages()
+            && walk.free_pages == chain.holdings.runs.free_pages(),
+        "the pages of blocks are counted",
+        0,
+    )?;
+    ensure(
+        walk.idle == chain.holdings.runs.idle().count(),
         "every idle block is noted",
         0,
     )?;
     ensure(
-        chain.regions.is_sound(),
+        chain.holdings.regions.is_sound(),
         "regions and their records agree",
         0,
     )?;
@@ -135,18 +150,20 @@ fn check_block(
 ) -> Result<(), Corruption> {
     let address = block.address();
     let free = block.free.get();
+    let there = |page: &usize| block.has_page(*page);
+    let header = |page: &usize| block.is_header(*page);
     ensure(
-        chain.runs.search(address) == Some(block),
+        chain.holdings.runs.search(address) == Some(block),
         "a block is found by its address",
         address,
     )?;
-    ensure(!free.contains(0), "a block's header is never free", address)?;
     ensure(
-        free.longest_run() == list && block.longest.get() == list,
+        free.longest_run() == list && block.longest() == list,
         "a block hangs in the list of its longest free run",
         address,
     )?;
-    let mut covered = free.with(Bitmap::range(0, 1));
+    let mut covered = free.with(pages_where(header));
+    ensure(covered != free, "a block's header is never free", address)?;
     let mut live_pages = 0;
     for run in block.runs() {
         let pages = Bitmap::range(run.first_page(), run.pages());
@@ -159,29 +176,56 @@ fn check_block(
         live_pages += check_run(run, walk)?;
     }
     ensure(
-        covered == Bitmap::below(PAGES_PER_BLOCK),
+        covered == pages_where(there),
         "every page of a block has an owner",
         address,
     )?;
     ensure(
-        live_pages == block.live_pages.get(),
+        live_pages == block.live_pages(),
         "a block counts its live pages",
         address,
     )?;
-    let noted_idle = chain.runs.idle().any(|idle| idle == block);
+    let noted_idle = chain.holdings.runs.idle().any(|idle| idle == block);
     ensure(
         noted_idle == (live_pages == 0),
         "a block is noted as idle exactly when it is",
         address,
     )?;
     walk.blocks += 1;
+    walk.pages += block.pages();
+    walk.free_pages += free.len();
     walk.idle += usize::from(live_pages == 0);
+    Ok(())
+}
+
+/// Returns the set of a block's pages of which `holds` is true.
+fn pages_where(holds: impl Fn(&usize) -> bool) -> Bitmap {
+    (0..PAGES_PER_BLOCK)
+        .filter(holds)
+        .fold(Bitmap::EMPTY, |set, page| set.with(Bitmap::range(page, 1)))
+}
+
+/// Proves what must hold of a block that is held back, and adds it to the walk.
+fn check_reserved(chain: &FactoryChain, block: Block, walk: &mut Walk) -> Result<(), Corruption> {
+    let address = block.address();
+    ensure(
+        chain.holdings.runs.search(address) == Some(block),
+        "a block is found by its address",
+        address,
+    )?;
+    ensure(
+        block.is_whole() && block.is_idle() && block.leads.get().is_empty(),
+        "a block that is held back is whole and empty",
+        address,
+    )?;
+    walk.blocks += 1;
+    walk.pages += block.pages();
     Ok(())
 }
 
 /// Proves what must hold of one run, adds it to the walk, and returns its live pages.
 fn check_run(run: Run, walk: &mut Walk) -> Result<usize, Corruption> {
-    let address = run.start().addr().get();
+    let address = run.address();
     let tally = match run.kind {
         RunKind::Whole => {
             walk.whole_pages += run.pages();
@@ -258,7 +302,7 @@ fn check_totals(chain: &FactoryChain, walk: &Walk) -> Result<(), Corruption> {
         "runs are counted",
         0,
     )?;
-    let regions = chain.regions.count() as u64;
+    let regions = chain.holdings.regions.count() as u64;
     ensure(
         totals.region_allocations - totals.region_frees == regions,
         "regions are counted",

@@ -1,6 +1,6 @@
 //! Layer 3: which list serves a layout, and what happens when it runs dry.
 //!
-//! Owns the lists of all sizes, the blocks and the regions, and moves memory between them: a list that runs dry gets a
+//! Owns the lists of all sizes and what the heap holds ([`Holdings`]), and moves memory between them: a list that runs dry gets a
 //! new stack at its head, made of a run of pages; when no block has such a run, the source is asked for one more block.
 //! The way back is the same. Refuses to know locks, CPUs, and what the source is.
 //!
@@ -8,7 +8,7 @@
 //! Layout ──▶ size_class ──┬─▶ list of 16-byte chunks ─┐
 //!                         ├─▶ list of 32-byte chunks ─┤ refill ▲ │ release
 //!                         ├─▶ …                       ┼────────┘ ▼
-//!                         ├─▶ runs of 1–63 pages ◀────┘ ──▶ blocks ──▶ MemorySource::get_block
+//!                         ├─▶ runs of 1–63 pages ◀────┘ ──▶ blocks ──▶ MemorySource::get_block, get_part
 //!                         └─▶ regions ────────────────────────────────▶ MemorySource::get_region
 //! ```
 //!
@@ -18,15 +18,21 @@
 use core::alloc::Layout;
 use core::ptr::NonNull;
 
-use crate::block::{Block, Run, RunKind, StackKind};
+use crate::block::{Block, Memory, Run, RunKind, StackKind};
+use crate::holdings::Holdings;
 use crate::locate::Located;
 use crate::memory_source::MemorySource;
 use crate::misuse::Misuse;
-use crate::page_runs::{PageRuns, run_around};
-use crate::regions::{Region, Regions};
-use crate::size_class::{CLASSES, ClassIndex, LARGEST_CHUNK, Placement, placement};
+use crate::page_runs::{LARGEST_RESERVE, run_around};
+use crate::quarantine::Waiting;
+use crate::regions::Region;
+use crate::size_class::{CLASSES, ClassIndex, LARGEST_CHUNK, Placement, SizeClass, placement};
 use crate::sized_allocator::{Returned, SizedAllocator, Taken};
 use crate::units::{BLOCK_SIZE, PAGE_SIZE};
+
+/// A stack takes at most this part of what the heap holds, so that a small heap has room for stacks of many sizes. From
+/// 512 KiB on every stack has its full length.
+const STACKS_IN_A_SMALL_HEAP: usize = 16;
 
 /// Layers 1 to 3: everything that the lock guards.
 #[derive(Debug)]
@@ -35,10 +41,10 @@ pub(crate) struct FactoryChain {
     pub(crate) classes: [SizedAllocator; CLASSES],
     /// The list of the heap's own records.
     pub(crate) records: SizedAllocator,
-    /// Blocks and the runs in them.
-    pub(crate) runs: PageRuns,
-    /// What is larger than a block.
-    pub(crate) regions: Regions,
+    /// Blocks and regions, and the traffic with the source.
+    pub(crate) holdings: Holdings,
+    /// How many blocks shall be held back for emergencies.
+    reserve: usize,
     /// What is counted.
     pub(crate) totals: Totals,
 }
@@ -50,8 +56,6 @@ pub(crate) struct Totals {
     pub(crate) requested: usize,
     /// The most that `requested` has ever been.
     pub(crate) requested_peak: usize,
-    /// The most bytes ever held from the source.
-    pub(crate) held_peak: usize,
     /// Pages in runs that are allocations.
     pub(crate) whole_pages: usize,
     /// Runs ever handed out.
@@ -76,12 +80,11 @@ impl FactoryChain {
         Self {
             classes: [const { SizedAllocator::new() }; CLASSES],
             records: SizedAllocator::new(),
-            runs: PageRuns::new(),
-            regions: Regions::new(),
+            holdings: Holdings::new(),
+            reserve: 0,
             totals: Totals {
                 requested: 0,
                 requested_peak: 0,
-                held_peak: 0,
                 whole_pages: 0,
                 whole_allocations: 0,
                 whole_frees: 0,
@@ -92,26 +95,65 @@ impl FactoryChain {
         }
     }
 
-    /// Hands out memory for `layout`. `None` when neither the heap nor the source has it; nothing live has changed then,
-    /// but spare stacks and idle blocks may have gone back.
+    /// Hands out memory for `layout` if a stack has a chunk for it: the usual case, and the short way.
     #[inline]
+    pub(crate) fn allocate_at_hand(&mut self, layout: Layout) -> Option<Memory> {
+        let Placement::Chunk(class) = placement(layout) else {
+            return None;
+        };
+        let chunk = self.take_chunk(StackKind::Class(class))?;
+        self.count_requested(layout.size());
+        Some(chunk)
+    }
+
+    /// Hands out memory for `layout`. `None` when neither the heap nor the source has it; nothing live has changed then,
+    /// but spare stacks and idle blocks may have gone back, and nothing is in quarantine any more.
     pub(crate) fn allocate<S: MemorySource>(
         &mut self,
         layout: Layout,
         source: &S,
-    ) -> Option<NonNull<u8>> {
+    ) -> Option<Memory> {
+        self.allocate_once(layout, source).or_else(|| {
+            if !self.empty_quarantine(source) {
+                return None;
+            }
+            self.allocate_once(layout, source)
+        })
+    }
+
+    /// Hands out memory for `layout`, out of the reserve if nothing else is left.
+    pub(crate) fn allocate_urgently<S: MemorySource>(
+        &mut self,
+        layout: Layout,
+        source: &S,
+    ) -> Option<Memory> {
+        self.allocate(layout, source).or_else(|| {
+            let fits_a_block = matches!(
+                placement(layout),
+                Placement::Chunk(_) | Placement::Run { .. }
+            );
+            if !fits_a_block || !self.holdings.runs.use_reserve() {
+                return None;
+            }
+            self.allocate_once(layout, source)
+        })
+    }
+
+    /// Hands out memory for `layout`, with the quarantine and the reserve as they are.
+    fn allocate_once<S: MemorySource>(&mut self, layout: Layout, source: &S) -> Option<Memory> {
         let memory = match placement(layout) {
             Placement::Chunk(class) => self.allocate_chunk(StackKind::Class(class), source),
             Placement::Run { pages, align } => self.allocate_run(pages, align, source),
             Placement::Region { size, align } => self.allocate_region(size, align, source),
             Placement::Refused => None,
-        };
-        if memory.is_some() {
-            self.count_requested(layout.size());
-        } else {
-            self.totals.failures += 1;
-        }
-        memory
+        }?;
+        self.count_requested(layout.size());
+        Some(memory)
+    }
+
+    /// Counts a request that is answered with null.
+    pub(crate) fn count_failure(&mut self) {
+        self.totals.failures += 1;
     }
 
     /// Takes back what was handed out for `layout`.
@@ -126,12 +168,15 @@ impl FactoryChain {
         layout: Layout,
         source: &S,
     ) -> Result<(), Misuse> {
-        match self.locate(address, layout)? {
+        match self.holdings.lookup().locate(address, layout)? {
+            Located::Chunk { run, chunk, .. } if self.holdings.quarantine.is_on() => {
+                self.quarantine_chunk(run, chunk, Waiting { address, layout }, source)?;
+            }
             Located::Chunk { run, class, chunk } => {
                 match self.classes[class.get()].deallocate(run, chunk) {
                     Ok(Returned::StillUsed) => {}
                     Ok(returned) => self.stack_emptied(run, returned, source),
-                    Err(_) => return Err(self.describe(address, layout)),
+                    Err(_) => return Err(self.holdings.lookup().describe(address, layout)),
                 }
             }
             Located::Whole(run) => self.deallocate_run(run, source),
@@ -146,25 +191,31 @@ impl FactoryChain {
     /// # Errors
     ///
     /// A [`Misuse`], with nothing changed, when that is not a live object of this heap with that layout.
-    pub(crate) fn resize(
+    pub(crate) fn resize<S: MemorySource>(
         &mut self,
         address: usize,
         layout: Layout,
         new_size: usize,
+        source: &S,
     ) -> Result<bool, Misuse> {
-        let located = self.locate(address, layout)?;
+        let located = self.holdings.lookup().locate(address, layout)?;
+        if let Located::Chunk { run, chunk, .. } = located {
+            if run.stacks.is_free(chunk) || self.holdings.quarantine.holds(address) {
+                return Err(self.holdings.lookup().describe(address, layout));
+            }
+        }
         let Ok(new_layout) = Layout::from_size_align(new_size, layout.align()) else {
             return Ok(false);
         };
         let fits = match (located, placement(new_layout)) {
-            (Located::Chunk { run, chunk, .. }, _) if run.stacks.is_free(chunk) => {
-                return Err(self.describe(address, layout));
-            }
             (Located::Chunk { class, .. }, Placement::Chunk(new_class)) => class == new_class,
             (Located::Whole(run), Placement::Run { pages, .. }) => self.resize_run(run, pages),
-            (Located::Region(region), Placement::Region { size, .. }) => region.size == size,
+            (Located::Region(region), Placement::Region { size, .. }) => {
+                self.holdings.resize_region(region, size, source)
+            }
             (Located::Region(region), Placement::Run { pages, .. }) => {
-                region.size == pages * PAGE_SIZE
+                self.holdings
+                    .resize_region(region, pages * PAGE_SIZE, source)
             }
             _ => false,
         };
@@ -175,24 +226,99 @@ impl FactoryChain {
         Ok(fits)
     }
 
+    /// Lets a chunk that is given back wait, and makes the one that has waited longest free.
+    ///
+    /// # Errors
+    ///
+    /// A [`Misuse`], with nothing changed, when the chunk is free or waits already.
+    #[cold]
+    fn quarantine_chunk<S: MemorySource>(
+        &mut self,
+        run: Run,
+        chunk: usize,
+        waiting: Waiting,
+        source: &S,
+    ) -> Result<(), Misuse> {
+        if run.stacks.is_free(chunk) || self.holdings.quarantine.holds(waiting.address) {
+            return Err(self
+                .holdings
+                .lookup()
+                .describe(waiting.address, waiting.layout));
+        }
+        if !self.holdings.quarantine.has_room() {
+            self.release_oldest(source);
+        }
+        self.holdings.quarantine.push(waiting);
+        Ok(())
+    }
+
+    /// Makes the chunk free that has waited longest. `false` when none waits.
+    fn release_oldest<S: MemorySource>(&mut self, source: &S) -> bool {
+        let Some(Waiting { address, layout }) = self.holdings.quarantine.pop() else {
+            return false;
+        };
+        if let Ok(Located::Chunk { run, class, chunk }) =
+            self.holdings.lookup().locate(address, layout)
+        {
+            match self.classes[class.get()].deallocate(run, chunk) {
+                Ok(Returned::StillUsed) => {}
+                Ok(returned) => self.stack_emptied(run, returned, source),
+                Err(_) => debug_assert!(false, "a chunk in quarantine is taken"),
+            }
+        }
+        true
+    }
+
+    /// Makes every chunk free that waits. `false` when none did.
+    pub(crate) fn empty_quarantine<S: MemorySource>(&mut self, source: &S) -> bool {
+        let any = self.release_oldest(source);
+        while self.release_oldest(source) {}
+        any
+    }
+
+    /// Lets at most `limit` chunks wait from now on.
+    #[cfg(feature = "quarantine")]
+    pub(crate) fn set_quarantine<S: MemorySource>(&mut self, limit: usize, source: &S) {
+        self.holdings.quarantine.set_limit(limit);
+        while self.holdings.quarantine.is_over() {
+            self.release_oldest(source);
+        }
+    }
+
+    /// Holds `blocks` blocks back, at most [`LARGEST_RESERVE`], or as many as there are; gives back those that are too
+    /// many. Returns how many are held back.
+    pub(crate) fn set_reserve<S: MemorySource>(&mut self, blocks: usize, source: &S) -> usize {
+        self.reserve = blocks.min(LARGEST_RESERVE);
+        while self.holdings.runs.reserved().count() > self.reserve
+            && self.holdings.runs.use_reserve()
+        {
+            self.trim_one(source);
+        }
+        while self.reserve_is_short()
+            && (self.holdings.add_to_reserve(source) || self.trim_one(source))
+        {}
+        self.holdings.runs.reserved().count()
+    }
+
+    /// Returns whether fewer blocks are held back than shall be.
+    fn reserve_is_short(&self) -> bool {
+        self.holdings.runs.reserved().count() < self.reserve
+    }
+
     /// Gives one idle block back to the source. `false` when there is none.
     pub(crate) fn trim_one<S: MemorySource>(&mut self, source: &S) -> bool {
+        self.empty_quarantine(source);
         self.release_spares();
-        let idle = self.runs.idle().next();
+        let idle = self.holdings.runs.idle().next();
         if let Some(block) = idle {
             self.retire(block, source);
         }
         idle.is_some()
     }
 
-    /// Returns the bytes held from the source.
-    pub(crate) const fn held(&self) -> usize {
-        self.runs.count() * BLOCK_SIZE + self.regions.bytes()
-    }
-
     /// Returns the size of the largest request, with an alignment of at most 16 bytes, that is certain to succeed now.
     pub(crate) fn largest_available<S: MemorySource>(&self, source: &S) -> usize {
-        let in_runs = self.runs.longest() * PAGE_SIZE;
+        let in_runs = self.holdings.runs.longest() * PAGE_SIZE;
         let room = |class: &ClassIndex| self.classes[class.get()].has_room();
         let in_stacks = ClassIndex::all()
             .filter(room)
@@ -224,11 +350,6 @@ impl FactoryChain {
         self.totals.requested = self.totals.requested.saturating_sub(size);
     }
 
-    /// Notes a new peak of what is held.
-    fn count_held(&mut self) {
-        self.totals.held_peak = self.totals.held_peak.max(self.held());
-    }
-
     /// Returns the list that stacks of `kind` hang in.
     #[inline]
     fn list(&mut self, kind: StackKind) -> &mut SizedAllocator {
@@ -238,22 +359,29 @@ impl FactoryChain {
         }
     }
 
-    /// Hands out a chunk of `class`.
+    /// Takes a chunk from the list of `kind`, if it has one.
     #[inline]
-    fn allocate_chunk<S: MemorySource>(
-        &mut self,
-        kind: StackKind,
-        source: &S,
-    ) -> Option<NonNull<u8>> {
-        let chunk_size = kind.class().chunk_size as usize;
-        let taken = match self.list(kind).allocate(chunk_size) {
-            Some(taken) => taken,
-            None => self.refill_and_allocate(kind, source)?,
-        };
+    fn take_chunk(&mut self, kind: StackKind) -> Option<Memory> {
+        let taken = self.list(kind).allocate(kind.class().chunk_size as usize)?;
+        Some(self.woken(taken))
+    }
+
+    /// Notes that a stack has its first chunk taken, where that is so.
+    #[inline]
+    fn woken(&mut self, taken: Taken) -> Memory {
         if let Some(run) = taken.woken {
-            self.runs.mark_live(run);
+            self.holdings.runs.mark_live(run);
         }
-        Some(taken.chunk)
+        taken.chunk
+    }
+
+    /// Hands out a chunk of `kind`, of a new stack if need be.
+    fn allocate_chunk<S: MemorySource>(&mut self, kind: StackKind, source: &S) -> Option<Memory> {
+        if let Some(chunk) = self.take_chunk(kind) {
+            return Some(chunk);
+        }
+        let taken = self.refill_and_allocate(kind, source)?;
+        Some(self.woken(taken))
     }
 
     /// Gives the list of `kind` a new stack and takes its first chunk.
@@ -272,17 +400,32 @@ impl FactoryChain {
     /// Opens a run for a stack: of the class's own length, or, when memory is short, of the longest there is.
     fn open_stack<S: MemorySource>(&mut self, kind: StackKind, source: &S) -> Option<Run> {
         let class = kind.class();
-        let full = usize::from(class.pages);
         let use_of_pages = RunKind::Stacks(kind);
-        if let Some(run) = self.open(full, 1, use_of_pages, class.chunks_in(full), source) {
+        if self.holdings.runs.count() == 0 {
+            // How long the first stack shall be depends on how large the first block or part is.
+            self.holdings.add_block(class.fewest_pages(), 1, source);
+        }
+        let pages = self.stack_pages(class);
+        if let Some(run) = self.open(pages, 1, use_of_pages, class.chunks_in(pages), source) {
             return Some(run);
         }
-        let pages = self.runs.longest();
+        let pages = self.holdings.runs.longest();
         if pages < class.fewest_pages() {
             return None;
         }
-        self.runs
+        self.holdings
+            .runs
             .open(pages, 1, use_of_pages, class.chunks_in(pages))
+    }
+
+    /// Returns how many pages a new stack of `class` shall have.
+    fn stack_pages(&self, class: &SizeClass) -> usize {
+        let full = usize::from(class.pages);
+        if full * STACKS_IN_A_SMALL_HEAP <= self.holdings.runs.pages() {
+            full
+        } else {
+            class.short_pages()
+        }
     }
 
     /// Opens a run, with a new block or what spare stacks hold if need be.
@@ -294,31 +437,13 @@ impl FactoryChain {
         chunks: usize,
         source: &S,
     ) -> Option<Run> {
-        if let Some(run) = self.runs.open(pages, align, kind, chunks) {
+        if let Some(run) = self.holdings.runs.open(pages, align, kind, chunks) {
             return Some(run);
         }
-        if !self.add_block(source) && !self.release_spares() {
+        if !self.holdings.add_block(pages, align, source) && !self.release_spares() {
             return None;
         }
-        self.runs.open(pages, align, kind, chunks)
-    }
-
-    /// Asks the source for one more block.
-    fn add_block<S: MemorySource>(&mut self, source: &S) -> bool {
-        let Some(memory) = source.get_block() else {
-            return false;
-        };
-        let address = memory.addr().get();
-        let held = self.runs.find(address).is_some() || self.regions.overlap(address, BLOCK_SIZE);
-        if address % BLOCK_SIZE != 0 || held {
-            return false;
-        }
-        // SAFETY: the source promises a block of valid memory that is the heap's until it is released; its alignment
-        // was checked. `retire` uses no handle of it after releasing it.
-        let block = unsafe { Block::install(memory) };
-        self.runs.add(block);
-        self.count_held();
-        true
+        self.holdings.runs.open(pages, align, kind, chunks)
     }
 
     /// Gives the pages of all spare stacks back to their blocks. `false` when there were none.
@@ -327,7 +452,7 @@ impl FactoryChain {
         for list in self.classes.iter_mut().chain([&mut self.records]) {
             if let Some(run) = list.spare() {
                 list.release(run);
-                self.runs.close(run);
+                self.holdings.runs.close(run);
                 any = true;
             }
         }
@@ -338,23 +463,29 @@ impl FactoryChain {
     #[cold]
     fn stack_emptied<S: MemorySource>(&mut self, run: Run, returned: Returned, source: &S) {
         let block = run.block();
-        self.runs.mark_empty(run);
+        self.holdings.runs.mark_empty(run);
         if returned == Returned::Released {
-            self.runs.close(run);
+            self.holdings.runs.close(run);
         }
         self.retire_surplus(block, source);
     }
 
-    /// Follows up on `block` falling idle, perhaps one too many: then one goes back to the source, rather one that spare
-    /// stacks divide than one that is all of a piece and fits the next large run.
+    /// Follows up on `block` falling idle: a reserve that is short gets it. If it is one too many, one goes back to the
+    /// source, rather one that spare stacks divide than one that is all of a piece and fits the next large run.
     fn retire_surplus<S: MemorySource>(&mut self, block: Block, source: &S) {
-        if self.runs.is_surplus(block) {
-            let divided = self.runs.idle().find(|idle| !idle.leads.get().is_empty());
+        if block.is_idle() && block.is_whole() && self.reserve_is_short() {
+            self.retire(block, source);
+        } else if self.holdings.runs.is_surplus(block) {
+            let divided = self
+                .holdings
+                .runs
+                .idle()
+                .find(|idle| !idle.leads.get().is_empty());
             self.retire(divided.unwrap_or(block), source);
         }
     }
 
-    /// Gives the idle `block` back to the source, spare stacks and all.
+    /// Gives the idle `block` back to the source, spare stacks and all, or holds it back if the reserve is short.
     fn retire<S: MemorySource>(&mut self, block: Block, source: &S) {
         for run in block.runs() {
             debug_assert!(
@@ -364,12 +495,13 @@ impl FactoryChain {
             if let RunKind::Stacks(kind) = run.kind {
                 self.list(kind).release(run);
             }
-            self.runs.close(run);
+            self.holdings.runs.close(run);
         }
-        self.runs.remove(block);
-        // SAFETY: the block came from this source, its runs are closed and it hangs in no list any more, so that
-        // no handle of it is left but this one.
-        unsafe { source.release_block(block.start()) };
+        if self.reserve_is_short() && block.is_whole() {
+            self.holdings.runs.hold_back(block);
+        } else {
+            self.holdings.give_back(block, source);
+        }
     }
 
     /// Hands out a run of pages as one allocation.
@@ -378,15 +510,18 @@ impl FactoryChain {
         pages: usize,
         align: usize,
         source: &S,
-    ) -> Option<NonNull<u8>> {
+    ) -> Option<Memory> {
         let Some(run) = self.open(pages, align, RunKind::Whole, 0, source) else {
             // The source may have no whole block left, but as many pages in a row.
             return self.allocate_region(pages * PAGE_SIZE, align * PAGE_SIZE, source);
         };
-        self.runs.mark_live(run);
+        self.holdings.runs.mark_live(run);
         self.totals.whole_pages += pages;
         self.totals.whole_allocations += 1;
-        Some(run.start())
+        Some(Memory {
+            start: run.start(),
+            is_zeroed: run.is_zeroed(),
+        })
     }
 
     /// Takes back a run that is one allocation.
@@ -394,15 +529,15 @@ impl FactoryChain {
         let block = run.block();
         self.totals.whole_pages -= run.pages();
         self.totals.whole_frees += 1;
-        self.runs.mark_empty(run);
-        self.runs.close(run);
+        self.holdings.runs.mark_empty(run);
+        self.holdings.runs.close(run);
         self.retire_surplus(block, source);
     }
 
     /// Makes a run that is one allocation `pages` long, if the pages behind it allow that.
     fn resize_run(&mut self, run: Run, pages: usize) -> bool {
         let before = run.pages();
-        let fits = self.runs.resize(run, pages);
+        let fits = self.holdings.runs.resize(run, pages);
         if fits {
             self.totals.whole_pages = self.totals.whole_pages - before + pages;
         }
@@ -415,49 +550,28 @@ impl FactoryChain {
         size: usize,
         align: usize,
         source: &S,
-    ) -> Option<NonNull<u8>> {
-        let start = self.get_region(size, align, source)?;
+    ) -> Option<Memory> {
+        let region = self.holdings.get_region(size, align, source).or_else(|| {
+            while self.trim_one(source) {}
+            self.holdings.get_region(size, align, source)
+        })?;
         let Some(chunk) = self.allocate_chunk(StackKind::Records, source) else {
             // SAFETY: the region was just handed out with this size, and nobody knows of it.
-            unsafe { source.release_region(start, size) };
+            unsafe { source.release_region(region.start, size) };
             return None;
         };
         // SAFETY: `chunk` was just handed out for this record, and goes back only after the region has left the set.
-        let region = unsafe { Region::install(chunk, start, size) };
-        self.regions.add(region);
+        let record = unsafe { Region::install(chunk.start, region.start, size) };
+        self.holdings.add_region(record);
         self.totals.region_allocations += 1;
-        self.count_held();
-        Some(start)
-    }
-
-    /// Asks the source for a region; after a "no" once more, with all idle memory given back to it.
-    fn get_region<S: MemorySource>(
-        &mut self,
-        size: usize,
-        align: usize,
-        source: &S,
-    ) -> Option<NonNull<u8>> {
-        let region = source.get_region(size, align).or_else(|| {
-            while self.trim_one(source) {}
-            source.get_region(size, align)
-        })?;
-        let address = region.addr().get();
-        let in_block = |address| self.runs.find(address).is_some();
-        let held = self.regions.overlap(address, size)
-            || in_block(address)
-            || in_block(address.saturating_add(size - 1));
-        if address % align == 0 && !held {
-            Some(region)
-        } else {
-            None
-        }
+        Some(region)
     }
 
     /// Takes back a region.
     fn deallocate_region<S: MemorySource>(&mut self, region: Region, source: &S) {
-        self.regions.remove(region);
+        self.holdings.remove_region(region);
         self.totals.region_frees += 1;
-        let (start, size) = (region.start, region.size);
+        let (start, size) = (region.start, region.size());
         self.deallocate_record(region.chunk(), source);
         // SAFETY: the region came from this source with this size, and its record is gone.
         unsafe { source.release_region(start, size) };
@@ -467,6 +581,7 @@ impl FactoryChain {
     fn deallocate_record<S: MemorySource>(&mut self, chunk: NonNull<u8>, source: &S) {
         let address = chunk.addr().get();
         let run = self
+            .holdings
             .runs
             .find(address)
             .and_then(|block| run_around(block, address));
@@ -476,7 +591,7 @@ impl FactoryChain {
         };
         let number = ClassIndex::OF_RECORDS
             .class()
-            .chunk_around(address - run.start().addr().get());
+            .chunk_around(address - run.address());
         match self.records.deallocate(run, number) {
             Ok(Returned::StillUsed) => {}
             Ok(returned) => self.stack_emptied(run, returned, source),

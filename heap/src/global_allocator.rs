@@ -5,16 +5,20 @@
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::fmt;
-use core::ptr::{self, NonNull};
+use core::ptr;
 
 use lock_api::RawMutex;
 
+use crate::block::Memory;
 use crate::check::{Corruption, check};
-use crate::lock::Lock;
+use crate::lock::{Entered, Lock};
 use crate::memory_source::MemorySource;
 use crate::misuse::Misuse;
 use crate::page_runs::KEPT_BLOCKS;
+use crate::place::{Object, Place};
+use crate::shrinkers::{Shrinker, TooManyShrinkers};
 use crate::statistics::Statistics;
+use crate::walk::Walk;
 
 /// A heap over the memory source `S`, behind a lock of kind `R`.
 ///
@@ -67,22 +71,100 @@ impl<S: MemorySource, R: RawMutex> Allocator<S, R> {
         }
     }
 
-    /// Returns the source.
-    pub const fn source(&self) -> &S {
-        &self.source
+    /// Calls `look` with the source, under the lock: whatever the source is, nobody else uses it meanwhile.
+    ///
+    /// `look` is held to what a source is held to: it must not allocate from this heap, and should be short.
+    pub fn with_source<T>(&self, look: impl FnOnce(&S) -> T) -> T {
+        let _entered = self.lock.enter();
+        look(&self.source)
     }
 
-    /// Sets what is called after a wrong free, with the lock not held. The default panics with the misuse's sentence.
+    /// Sets what is called after a wrong free, or wrong memory from the source, with the lock not held. The default panics
+    /// with the misuse's sentence.
     ///
-    /// The wrong free has changed nothing, so a handler may just return; a `realloc` of a wrong pointer then returns null. It may allocate. It must not unwind: a
-    /// handler that panics where panics unwind ends the program.
+    /// The wrong free has changed nothing, so a handler may just return; a `realloc` of a wrong pointer then returns
+    /// null. It may allocate. It must not unwind: a handler that panics where panics unwind ends the program.
     pub fn set_misuse_handler(&self, handler: fn(Misuse)) {
         self.lock.enter().on_misuse = handler;
+    }
+
+    /// Adds a function that is asked to free memory before a request is answered with null: see [`Shrinker`].
+    ///
+    /// All of them are asked in turn, each once, until the request can be met.
+    ///
+    /// # Errors
+    ///
+    /// [`TooManyShrinkers`] when there are [`MOST_SHRINKERS`](crate::MOST_SHRINKERS) already.
+    pub fn add_shrinker(&self, shrinker: Shrinker) -> Result<(), TooManyShrinkers> {
+        self.lock.enter().shrinkers.add(shrinker)
+    }
+
+    /// Holds `blocks` blocks of 256 KiB back for requests that are urgent, at most
+    /// [`LARGEST_RESERVE`](crate::LARGEST_RESERVE), and returns how many could be had. 0 gives them up.
+    ///
+    /// A request of at most what a block holds, for which there is no memory otherwise, takes a block out of the reserve if
+    /// `is_urgent` says so: in an interrupt handler, say, or while the kernel panics. Shrinkers are not asked then. What is
+    /// left of the block serves everybody; the next block that falls idle fills the reserve up again. `is_urgent` is called
+    /// by whoever asks for memory, without the lock, and must not unwind.
+    pub fn set_reserve(&self, blocks: usize, is_urgent: fn() -> bool) -> usize {
+        let mut guarded = self.lock.enter();
+        guarded.is_urgent = is_urgent;
+        guarded.chain.set_reserve(blocks, &self.source)
+    }
+
+    /// Lets the last `chunks` chunks that were given back wait before they can be handed out again, at most 64; 0, the
+    /// default, turns that off. Only with the feature `quarantine`.
+    ///
+    /// A second free of a chunk that waits is found out for certain, and a write into it hurts nobody. They are made free
+    /// when memory is short, and by [`trim`](Self::trim).
+    #[cfg(feature = "quarantine")]
+    pub fn set_quarantine(&self, chunks: usize) {
+        self.lock.enter().chain.set_quarantine(chunks, &self.source);
     }
 
     /// Returns the heap's numbers as of now. Cost: constant, under the lock.
     pub fn statistics(&self) -> Statistics {
         Statistics::of(&self.lock.enter().chain, &self.source)
+    }
+
+    /// Says what is at `address`: which object, live or free, or none. Reads nothing there. Cost: constant, under the lock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::alloc::{GlobalAlloc, Layout};
+    /// # use std::ptr::NonNull;
+    /// # use stack_alloc::{BLOCK_SIZE, MemorySource};
+    /// # struct Host;
+    /// # fn block() -> Layout { Layout::from_size_align(BLOCK_SIZE, BLOCK_SIZE).unwrap() }
+    /// # unsafe impl MemorySource for Host {
+    /// #     fn get_block(&self) -> Option<NonNull<u8>> { NonNull::new(unsafe { std::alloc::alloc(block()) }) }
+    /// #     unsafe fn release_block(&self, b: NonNull<u8>) { unsafe { std::alloc::dealloc(b.as_ptr(), block()) } }
+    /// # }
+    /// use stack_alloc::{Allocator, ObjectState};
+    ///
+    /// let heap = Allocator::<Host>::new(Host);
+    /// let layout = Layout::new::<[u64; 6]>();
+    /// let pointer = unsafe { heap.alloc(layout) };
+    /// let place = heap.what_is(pointer.addr() + 24);
+    /// assert!(place.to_string().starts_with("24 bytes into a live 48-byte chunk at 0x"));
+    ///
+    /// unsafe { heap.dealloc(pointer, layout) };
+    /// let object = heap.what_is(pointer.addr()).object().expect("the chunk is still there");
+    /// assert_eq!(object.state, ObjectState::Free);
+    /// ```
+    pub fn what_is(&self, address: usize) -> Place {
+        self.lock.enter().chain.holdings.lookup().place(address)
+    }
+
+    /// Returns every live object: first those in blocks, by address, then the regions, by address.
+    ///
+    /// The lock is taken for each step and not held between them, so the walk may print, allocate and free; an object that
+    /// comes or goes meanwhile may be seen or not. Cost of a step: constant inside a block; from one block to the next, the
+    /// number of blocks; to the next region, the number of regions.
+    pub fn live_objects(&self) -> impl Iterator<Item = Object> {
+        let mut walk = Walk::new();
+        core::iter::from_fn(move || walk.step(self.lock.enter().chain.holdings.lookup()))
     }
 
     /// Walks the whole heap and proves its invariants. Cost: the number of blocks, stacks and regions, under the lock.
@@ -94,7 +176,8 @@ impl<S: MemorySource, R: RawMutex> Allocator<S, R> {
         check(&self.lock.enter().chain)
     }
 
-    /// Gives all memory that holds nothing back to the source: spare stacks, and the idle blocks kept in hand.
+    /// Gives all memory that holds nothing back to the source: spare stacks, the idle blocks kept in hand, and what waits in
+    /// quarantine. The reserve is filled up first, and stays.
     ///
     /// The lock is taken anew for each block, at most one time more often than [`KEPT_BLOCKS`].
     pub fn trim(&self) {
@@ -110,29 +193,70 @@ impl<S: MemorySource, R: RawMutex> Allocator<S, R> {
         self.lock.enter().chain.trim_one(&self.source)
     }
 
-    /// Makes a live object fit `new_size` bytes where it stands. `None` after a misuse, which has been reported.
-    fn resize(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> Option<bool> {
+    /// Hands out memory.
+    #[inline]
+    pub(crate) fn allocate(&self, layout: Layout) -> Option<Memory> {
         let mut guarded = self.lock.enter();
-        let result = guarded.chain.resize(pointer.addr(), layout, new_size);
+        match guarded.chain.allocate_at_hand(layout) {
+            Some(chunk) => Some(chunk),
+            None => self.allocate_slowly(guarded, layout),
+        }
+    }
+
+    /// Hands out memory when no stack has it at hand.
+    #[cold]
+    fn allocate_slowly(&self, mut guarded: Entered<'_, R>, layout: Layout) -> Option<Memory> {
+        let memory = guarded.chain.allocate(layout, &self.source);
+        self.report_source(guarded);
+        memory.or_else(|| self.allocate_when_out(layout))
+    }
+
+    /// Hands out memory when there is none: out of the reserve, or after the shrinkers were asked.
+    fn allocate_when_out(&self, layout: Layout) -> Option<Memory> {
+        let is_urgent = self.lock.enter().is_urgent;
+        let memory = if without_unwinding(is_urgent) {
+            let mut guarded = self.lock.enter();
+            let memory = guarded.chain.allocate_urgently(layout, &self.source);
+            self.report_source(guarded);
+            memory
+        } else {
+            self.shrink_and_allocate(layout)
+        };
+        if memory.is_none() {
+            self.lock.enter().chain.count_failure();
+        }
+        memory
+    }
+
+    /// Asks the shrinkers in turn, until one of them has made the request possible.
+    fn shrink_and_allocate(&self, layout: Layout) -> Option<Memory> {
+        let mut shrinkers = self.lock.enter().shrinkers.begin()?;
+        let memory = shrinkers.find_map(|shrinker| {
+            if !without_unwinding(|| shrinker(layout)) {
+                return None;
+            }
+            let mut guarded = self.lock.enter();
+            let memory = guarded.chain.allocate(layout, &self.source);
+            self.report_source(guarded);
+            memory
+        });
+        self.lock.enter().shrinkers.end();
+        memory
+    }
+
+    /// Reports what the source did wrong, if it did, when the lock is gone.
+    fn report_source(&self, mut guarded: Entered<'_, R>) {
+        let misuse = guarded.chain.holdings.take_source_misuse();
         let handler = guarded.on_misuse;
         drop(guarded);
-        result.map_err(|misuse| report(handler, misuse)).ok()
-    }
-}
-
-// SAFETY: memory handed out is valid and exclusive: it is a chunk, run or region that was free, of memory that the
-// source gave, and the chain is entered by one context at a time. Its size and alignment are at least the layout's, by
-// `size_class::placement`. Nothing here unwinds: the chain does not panic, a source does not unwind (its contract), and a
-// handler that does ends the program.
-unsafe impl<S: MemorySource, R: RawMutex> GlobalAlloc for Allocator<S, R> {
-    #[inline]
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let memory = self.lock.enter().chain.allocate(layout, &self.source);
-        memory.map_or(ptr::null_mut(), NonNull::as_ptr)
+        if let Some(misuse) = misuse {
+            report(handler, misuse);
+        }
     }
 
+    /// Gives an object back, or reports why not.
     #[inline]
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+    pub(crate) fn deallocate(&self, pointer: *mut u8, layout: Layout) {
         let mut guarded = self.lock.enter();
         let result = guarded
             .chain
@@ -144,6 +268,56 @@ unsafe impl<S: MemorySource, R: RawMutex> GlobalAlloc for Allocator<S, R> {
         }
     }
 
+    /// Makes a live object fit `new_size` bytes where it stands. `None` after a misuse, which has been reported.
+    pub(crate) fn resize(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> Option<bool> {
+        let mut guarded = self.lock.enter();
+        let result = guarded
+            .chain
+            .resize(pointer.addr(), layout, new_size, &self.source);
+        let handler = guarded.on_misuse;
+        self.report_source(guarded);
+        result.map_err(|misuse| report(handler, misuse)).ok()
+    }
+}
+
+impl<S: MemorySource + Sync, R: RawMutex> Allocator<S, R> {
+    /// Returns the source. One that is not [`Sync`] is reached by [`with_source`](Self::with_source).
+    pub const fn source(&self) -> &S {
+        &self.source
+    }
+}
+
+// SAFETY: the lock may be shared. The source is used only by whoever holds the lock, so it is as if it were sent to and
+// fro; `source` gives it out without the lock, but only one that may be shared.
+unsafe impl<S: Send, R: Sync> Sync for Allocator<S, R> {}
+
+// SAFETY: memory handed out is valid and exclusive: it is a chunk, run or region that was free, of memory that the
+// source gave, and the chain is entered by one context at a time. Its size and alignment are at least the layout's, by
+// `size_class::placement`. Nothing here unwinds: the chain does not panic, a source does not unwind (its contract), and a
+// handler or shrinker that does ends the program.
+unsafe impl<S: MemorySource, R: RawMutex> GlobalAlloc for Allocator<S, R> {
+    #[inline]
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        self.allocate(layout)
+            .map_or(ptr::null_mut(), |memory| memory.start.as_ptr())
+    }
+
+    #[inline]
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        self.deallocate(pointer, layout);
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        let Some(memory) = self.allocate(layout) else {
+            return ptr::null_mut();
+        };
+        if !memory.is_zeroed {
+            // SAFETY: it was just handed out, with at least as many bytes.
+            unsafe { memory.start.write_bytes(0, layout.size()) };
+        }
+        memory.start.as_ptr()
+    }
+
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         match self.resize(pointer, layout, new_size) {
             Some(true) => return pointer,
@@ -153,14 +327,14 @@ unsafe impl<S: MemorySource, R: RawMutex> GlobalAlloc for Allocator<S, R> {
         let Ok(new_layout) = Layout::from_size_align(new_size, layout.align()) else {
             return ptr::null_mut();
         };
-        // SAFETY: `alloc` takes any layout.
-        let new = unsafe { self.alloc(new_layout) };
-        if !new.is_null() {
-            // SAFETY: `resize` found `pointer` to be live with `layout`, `new` is another object of `new_size` bytes.
-            unsafe { ptr::copy_nonoverlapping(pointer, new, layout.size().min(new_size)) };
-            // SAFETY: the caller gives `pointer` up, and no longer needs it: its contents were copied.
-            unsafe { self.dealloc(pointer, layout) };
-        }
+        let Some(new) = self.allocate(new_layout) else {
+            return ptr::null_mut();
+        };
+        let new = new.start.as_ptr();
+        // SAFETY: `resize` found `pointer` to be live with `layout`, `new` is another object of `new_size` bytes.
+        unsafe { ptr::copy_nonoverlapping(pointer, new, layout.size().min(new_size)) };
+        // The caller gives `pointer` up, and no longer needs it: its contents were copied.
+        self.deallocate(pointer, layout);
         new
     }
 }
@@ -176,12 +350,18 @@ fn panic_on_misuse(misuse: Misuse) {
     panic!("{misuse}");
 }
 
-/// Calls `handler`, and does not let it unwind into the code that freed: an allocator must not.
+/// Calls `handler` with what was done wrong.
 #[cold]
 fn report(handler: fn(Misuse), misuse: Misuse) {
+    without_unwinding(|| handler(misuse));
+}
+
+/// Calls a function of the user's and does not let it unwind into the code that asked for memory: an allocator must not.
+fn without_unwinding<T>(call: impl FnOnce() -> T) -> T {
     let no_unwinding = AbortOnDrop;
-    handler(misuse);
+    let result = call();
     core::mem::forget(no_unwinding);
+    result
 }
 
 /// Ends the program when dropped while unwinding: a panic during a panic aborts.
@@ -189,6 +369,6 @@ struct AbortOnDrop;
 
 impl Drop for AbortOnDrop {
     fn drop(&mut self) {
-        panic!("a misuse handler must not unwind out of the allocator");
+        panic!("what a heap calls must not unwind out of it");
     }
 }

@@ -6,23 +6,32 @@ extern crate std;
 
 pub use crate::check::Corruption;
 pub use crate::global_allocator::Allocator;
+pub use crate::heap::{AllocError, Heap};
 pub use crate::memory_source::{MemorySource, Owns};
-pub use crate::misuse::{Misuse, MisuseKind, Object};
-pub use crate::page_runs::KEPT_BLOCKS;
+pub use crate::misuse::{Misuse, MisuseKind};
+pub use crate::page_runs::{KEPT_BLOCKS, LARGEST_RESERVE};
+pub use crate::place::{Object, ObjectKind, ObjectState, Place};
+pub use crate::shrinkers::{MOST_SHRINKERS, Shrinker, TooManyShrinkers};
 pub use crate::statistics::{ClassStatistics, PageStatistics, Statistics};
 pub use crate::units::{BLOCK_SIZE, PAGE_SIZE};
 
-// Pure parts: numbers and links.
+// Pure parts: numbers, links, words.
 mod bitmap;
 mod list;
+mod place;
 mod size_class;
 mod trie;
 mod units;
 
-// Where memory comes from, and how it is divided.
+// Where memory comes from, how it is divided, and what is known of it.
 mod block;
+mod gone_back;
+mod holdings;
+mod locate;
 mod memory_source;
+mod misuse;
 mod page_runs;
+mod quarantine;
 mod regions;
 
 // Layer 1: 64 chunks in a word.
@@ -31,15 +40,16 @@ mod bitmapped_stack;
 // Layer 2: a linked list of stacks.
 mod sized_allocator;
 
-// Layer 3: which list, and what happens when it runs dry; and which object a free means.
+// Layer 3: which list, and what happens when it runs dry.
 mod factory_chain;
-mod locate;
 
-// Layer 4: who may enter.
+// Layer 4: who may enter, and whom to ask when memory is out.
 mod lock;
+mod shrinkers;
 
-// The four layers composed, and what can be seen of them.
+// The layers composed, with the lock and without, and what can be seen of them.
 mod check;
 mod global_allocator;
-mod misuse;
+mod heap;
 mod statistics;
+mod walk;

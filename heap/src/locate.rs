@@ -1,4 +1,4 @@
-//! Which object an address and a layout mean, and what is wrong where they mean none.
+//! Which object an address and a layout mean, what is wrong where they mean none, and what is at any address.
 //!
 //! Owns the look-up that every free begins with, and the description of a wrong one. Reads headers and records alone,
 //! never what the address points to; changes nothing. Cost: constant, for regions the steps along the tree of
@@ -8,12 +8,14 @@
 use core::alloc::Layout;
 
 use crate::block::{Block, Run, RunKind, StackKind};
-use crate::factory_chain::FactoryChain;
-use crate::misuse::{Misuse, MisuseKind, Object};
-use crate::page_runs::run_around;
-use crate::regions::Region;
+use crate::gone_back::GoneBack;
+use crate::misuse::{Misuse, MisuseKind};
+use crate::page_runs::{PageRuns, run_around};
+use crate::place::{Object, ObjectKind, ObjectState, Place};
+use crate::quarantine::Quarantine;
+use crate::regions::{LiveRegions, Region};
 use crate::size_class::{ClassIndex, Placement, placement};
-use crate::units::{PAGE_SIZE, page_in_block};
+use crate::units::{BLOCK_SIZE, PAGE_SIZE, page_in_block};
 
 /// A live object, found by its address and layout.
 #[derive(Clone, Copy, Debug)]
@@ -33,41 +35,55 @@ pub(crate) enum Located {
     Region(Region),
 }
 
-impl FactoryChain {
-    /// Finds the object at `address`, as far as its layout, its place and its run say. A chunk may still be free.
+/// What addresses are looked up in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lookup<'a> {
+    /// Blocks and their runs.
+    pub(crate) runs: &'a PageRuns,
+    /// Live regions.
+    pub(crate) regions: &'a LiveRegions,
+    /// Chunks that were given back and are held up.
+    pub(crate) quarantine: &'a Quarantine,
+    /// What went back to the source last.
+    pub(crate) gone: &'a GoneBack,
+}
+
+impl Lookup<'_> {
+    /// Finds the object at `address`, as far as its layout, its place and its run say. A chunk may still be free, or be in
+    /// quarantine.
     #[inline]
-    pub(crate) fn locate(&self, address: usize, layout: Layout) -> Result<Located, Misuse> {
-        let Some(block) = self.runs.find(address) else {
+    pub(crate) fn locate(self, address: usize, layout: Layout) -> Result<Located, Misuse> {
+        let run = self
+            .runs
+            .find(address)
+            .and_then(|block| run_around(block, address));
+        let Some(run) = run else {
             return self.locate_region(address, layout);
         };
-        if let Some(run) = run_around(block, address) {
-            let offset = address - run.start().addr().get();
-            match (run.kind, placement(layout)) {
-                (RunKind::Stacks(StackKind::Class(class)), Placement::Chunk(asked))
-                    if class == asked =>
-                {
-                    if let Some(chunk) = class.class().chunk_at(offset) {
-                        if chunk < run.capacity() {
-                            return Ok(Located::Chunk { run, class, chunk });
-                        }
+        let offset = address - run.address();
+        match (run.kind, placement(layout)) {
+            (RunKind::Stacks(StackKind::Class(class)), Placement::Chunk(asked))
+                if class == asked =>
+            {
+                if let Some(chunk) = class.class().chunk_at(offset) {
+                    if chunk < run.capacity() {
+                        return Ok(Located::Chunk { run, class, chunk });
                     }
                 }
-                (RunKind::Whole, Placement::Run { pages, align })
-                    if offset == 0
-                        && pages == run.pages()
-                        && address % (align * PAGE_SIZE) == 0 =>
-                {
-                    return Ok(Located::Whole(run));
-                }
-                _ => {}
             }
+            (RunKind::Whole, Placement::Run { pages, align })
+                if offset == 0 && pages == run.pages() && address % (align * PAGE_SIZE) == 0 =>
+            {
+                return Ok(Located::Whole(run));
+            }
+            _ => {}
         }
         Err(self.describe(address, layout))
     }
 
     /// Finds the region at `address`.
     #[cold]
-    fn locate_region(&self, address: usize, layout: Layout) -> Result<Located, Misuse> {
+    fn locate_region(self, address: usize, layout: Layout) -> Result<Located, Misuse> {
         // A run may have come as a region, when the source had no whole block left.
         let size_asked = match placement(layout) {
             Placement::Region { size, .. } => size,
@@ -76,8 +92,8 @@ impl FactoryChain {
         };
         match self.regions.find_around(address) {
             Some(region)
-                if region.start.addr().get() == address
-                    && region.size == size_asked
+                if region.address() == address
+                    && region.size() == size_asked
                     && address % layout.align() == 0 =>
             {
                 Ok(Located::Region(region))
@@ -88,70 +104,168 @@ impl FactoryChain {
 
     /// Says what is wrong with giving back `address` with `layout`, which was found not to be a live object.
     #[cold]
-    pub(crate) fn describe(&self, address: usize, layout: Layout) -> Misuse {
-        let (kind, object) = match self.runs.find(address) {
-            Some(block) => self.describe_in_block(block, address, layout),
-            None => match self.regions.find_around(address) {
-                Some(region) => {
-                    let object = Object {
-                        address: region.start.addr().get(),
-                        size: region.size,
-                    };
-                    (kind_of_mismatch(object, address, layout), Some(object))
-                }
-                None if address == 0 => (MisuseKind::Null, None),
-                None => (MisuseKind::Foreign, None),
-            },
+    pub(crate) fn describe(self, address: usize, layout: Layout) -> Misuse {
+        let place = self.place(address);
+        let kind = match place {
+            Place::Object { object, .. } if object.state != ObjectState::Live => {
+                MisuseKind::DoubleFree
+            }
+            Place::Object { object, .. } => kind_of_mismatch(object, address, layout),
+            Place::FreePage => MisuseKind::DoubleFree,
+            Place::GoneBack { .. } => MisuseKind::GoneBack,
+            _ if address == 0 => MisuseKind::Null,
+            _ => MisuseKind::Foreign,
         };
         Misuse {
             kind,
             address,
             layout,
-            object,
+            place,
         }
     }
 
-    /// Says what is wrong with giving back `address`, which lies in `block`, with `layout`.
-    fn describe_in_block(
-        &self,
-        block: Block,
-        address: usize,
-        layout: Layout,
-    ) -> (MisuseKind, Option<Object>) {
+    /// Says what is at `address`.
+    #[cold]
+    pub(crate) fn place(self, address: usize) -> Place {
         let page = page_in_block(address);
-        let Some(run) = run_around(block, address) else {
-            let kind = if page == 0 {
-                MisuseKind::Foreign
-            } else {
-                MisuseKind::DoubleFree
+        if let Some(block) = self.runs.find(address).filter(|block| block.has_page(page)) {
+            return self.place_in_block(block, address);
+        }
+        if let Some(region) = self.regions.find_around(address) {
+            return Place::Object {
+                object: object_of_region(region),
+                offset: address - region.address(),
             };
-            return (kind, None);
+        }
+        match self.gone.find(address) {
+            Some(gone) => Place::GoneBack {
+                address: gone.address,
+                size: gone.size,
+            },
+            None => Place::Foreign,
+        }
+    }
+
+    /// Says what is at `address`, which lies in a page of `block`.
+    fn place_in_block(self, block: Block, address: usize) -> Place {
+        let Some(run) = run_around(block, address) else {
+            return if block.is_header(page_in_block(address)) {
+                Place::Own
+            } else {
+                Place::FreePage
+            };
         };
-        let start = run.start().addr().get();
+        let offset = address - run.address();
         let class = match run.kind {
             RunKind::Stacks(StackKind::Class(class)) => class,
-            RunKind::Stacks(StackKind::Records) => return (MisuseKind::Foreign, None),
+            RunKind::Stacks(StackKind::Records) => return Place::Own,
             RunKind::Whole => {
-                let object = Object {
-                    address: start,
-                    size: run.pages() * PAGE_SIZE,
+                return Place::Object {
+                    object: object_of_run(run),
+                    offset,
                 };
-                return (kind_of_mismatch(object, address, layout), Some(object));
             }
         };
-        let size = class.class().chunk_size as usize;
-        let chunk = class.class().chunk_around(address - start);
+        let chunk = class.class().chunk_around(offset);
         if chunk >= run.capacity() {
-            return (MisuseKind::Foreign, None);
+            return Place::Tail;
         }
-        let object = Object {
-            address: start + chunk * size,
-            size,
+        let object = self.object_of_chunk(run, class, chunk);
+        Place::Object {
+            object,
+            offset: address - object.address,
+        }
+    }
+
+    /// Describes chunk number `chunk` of `run`, which holds chunks of `class`.
+    fn object_of_chunk(self, run: Run, class: ClassIndex, chunk: usize) -> Object {
+        let size = class.class().chunk_size as usize;
+        let address = run.address() + chunk * size;
+        let state = if run.stacks.is_free(chunk) {
+            ObjectState::Free
+        } else if self.quarantine.holds(address) {
+            ObjectState::Quarantined
+        } else {
+            ObjectState::Live
         };
-        if run.stacks.is_free(chunk) {
-            return (MisuseKind::DoubleFree, Some(object));
+        Object {
+            address,
+            size,
+            kind: ObjectKind::Chunk,
+            state,
         }
-        (kind_of_mismatch(object, address, layout), Some(object))
+    }
+
+    /// Returns the first live object of `run` that begins at `from` or behind it. Cost: the number of its chunks, at most
+    /// 256, where most of them are in quarantine; else constant.
+    fn next_in_run(self, run: Run, from: usize) -> Option<Object> {
+        let offset = from.saturating_sub(run.address());
+        let class = match run.kind {
+            RunKind::Stacks(StackKind::Class(class)) => class,
+            RunKind::Stacks(StackKind::Records) => return None,
+            RunKind::Whole if offset == 0 => return Some(object_of_run(run)),
+            RunKind::Whole => return None,
+        };
+        let mut next = offset.div_ceil(class.class().chunk_size as usize);
+        while let Some(chunk) = run.stacks.next_taken(next, run.capacity()) {
+            let object = self.object_of_chunk(run, class, chunk);
+            if object.state == ObjectState::Live {
+                return Some(object);
+            }
+            next = chunk + 1;
+        }
+        None
+    }
+
+    /// Returns the first live object in `block` that begins at `from` or behind it.
+    fn next_in_block(self, block: Block, from: usize) -> Option<Object> {
+        let first = from.saturating_sub(block.address()) / PAGE_SIZE;
+        // A run that begins before that page may reach behind it.
+        let around = block.run_around(first);
+        around
+            .into_iter()
+            .chain(block.runs_from(first))
+            .find_map(|run| self.next_in_run(run, from))
+    }
+
+    /// Returns the first live object in a block, chunk or run, that begins at `from` or behind it. Cost: the runs of a
+    /// block, and, where the next one is in another block, the number of blocks for each block without any.
+    pub(crate) fn next_in_blocks(self, from: usize) -> Option<Object> {
+        let mut block = self.runs.find(from).or_else(|| self.runs.next(from));
+        let mut from = from;
+        while let Some(current) = block {
+            if let Some(object) = self.next_in_block(current, from) {
+                return Some(object);
+            }
+            from = current.address() + BLOCK_SIZE;
+            block = self.runs.next(from);
+        }
+        None
+    }
+
+    /// Returns the first region that begins at `from` or behind it. Cost: the number of regions.
+    pub(crate) fn next_in_regions(self, from: usize) -> Option<Object> {
+        self.regions.next(from).map(object_of_region)
+    }
+}
+
+/// Describes a run that is one allocation.
+fn object_of_run(run: Run) -> Object {
+    Object {
+        address: run.address(),
+        size: run.pages() * PAGE_SIZE,
+        kind: ObjectKind::Run,
+        state: ObjectState::Live,
+    }
+}
+
+/// Describes a region.
+fn object_of_region(region: Region) -> Object {
+    Object {
+        address: region.address(),
+        size: region.size(),
+        kind: ObjectKind::Region,
+        state: ObjectState::Live,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Layer 4: who may enter the heap.
 //!
-//! Owns mutual exclusion and one piece of state more: the handler for wrong frees, so that it is read under the lock
-//! and called after it. Refuses to know everything below.
+//! Owns mutual exclusion, and what else is read under the lock and used after it: the handler for wrong frees, and whom to
+//! ask when memory is out. Refuses to know everything below.
 //!
 //! The kind of lock is the user's: any [`lock_api::RawMutex`]. A kernel brings one that masks interrupts while it is
 //! held, so that handlers may allocate; on a host, a spin lock will do. What happens under the lock is bounded, calls
@@ -11,6 +11,7 @@ use lock_api::{Mutex, MutexGuard, RawMutex};
 
 use crate::factory_chain::FactoryChain;
 use crate::misuse::Misuse;
+use crate::shrinkers::Shrinkers;
 
 /// What the lock guards.
 #[derive(Debug)]
@@ -19,10 +20,17 @@ pub(crate) struct Guarded {
     pub(crate) chain: FactoryChain,
     /// What to call after a wrong free, when the lock is gone.
     pub(crate) on_misuse: fn(Misuse),
+    /// Says whether the caller may use the reserve.
+    pub(crate) is_urgent: fn() -> bool,
+    /// Whom to ask for memory before the answer is null.
+    pub(crate) shrinkers: Shrinkers,
 }
 
 /// The chain behind a lock.
 pub(crate) struct Lock<R>(Mutex<R, Guarded>);
+
+/// The right to be in the heap, until it is dropped.
+pub(crate) type Entered<'a, R> = MutexGuard<'a, R, Guarded>;
 
 impl<R: RawMutex> Lock<R> {
     /// Creates an unlocked, empty heap.
@@ -32,13 +40,20 @@ impl<R: RawMutex> Lock<R> {
             Guarded {
                 chain: FactoryChain::new(),
                 on_misuse,
+                is_urgent: never,
+                shrinkers: Shrinkers::new(),
             },
         ))
     }
 
     /// Waits for the lock and enters.
     #[inline]
-    pub(crate) fn enter(&self) -> MutexGuard<'_, R, Guarded> {
+    pub(crate) fn enter(&self) -> Entered<'_, R> {
         self.0.lock()
     }
+}
+
+/// Nothing is urgent until the user says what is.
+const fn never() -> bool {
+    false
 }

@@ -18,7 +18,8 @@ use core::ptr::NonNull;
 /// `None`, and the heap's caller gets null.
 ///
 /// The heap looks at what it gets before it touches it. Memory that is misaligned, or overlaps what the heap holds, is
-/// taken for a "no" and told to the misuse handler; it is lost, and the heap does not ask again for the same request.
+/// taken for a "no" and told to the misuse handler; it is lost. A request asks a source at most a few times, so one that
+/// says "yes" and gives nothing of use ends in null, not in a loop.
 ///
 /// # Safety
 ///
@@ -117,12 +118,12 @@ pub unsafe trait MemorySource {
     /// with nothing changed, when that cannot be, and always in a source that does not know how.
     ///
     /// `new_size` is a positive multiple of [`PAGE_SIZE`](crate::PAGE_SIZE) and not `size`. What is taken in may hold
-    /// anything.
+    /// anything. A part may be given too, to grow inside its window of 256 KiB.
     ///
     /// # Safety
     ///
-    /// `region` came from [`get_region`](Self::get_region) of this source, was not released since, `size` is its size
-    /// now, and nobody uses what lies behind `new_size`.
+    /// `region` came from [`get_region`](Self::get_region) or [`get_part`](Self::get_part) of this source, was not released
+    /// since, `size` is its size now, and nobody uses what lies behind `new_size`.
     unsafe fn resize_region(&self, region: NonNull<u8>, size: usize, new_size: usize) -> bool {
         let _ = (region, size, new_size);
         false

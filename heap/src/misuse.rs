@@ -1,4 +1,4 @@
-//! Wrong frees: what was done, and what is really there.
+//! Wrong frees, and wrong memory from the source: what was done, and what is really there.
 //!
 //! A wrong free changes nothing. The heap describes it in a [`Misuse`], lets go of its lock, and then calls the handler
 //! that the user has set, or panics with one sentence.
@@ -8,15 +8,20 @@ use core::alloc::Layout;
 use core::error::Error;
 use core::fmt;
 
-/// What is wrong with a pointer and layout that were given back.
+use crate::place::Place;
+
+/// What is wrong with a pointer and layout that were given back, or with memory that the source gave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum MisuseKind {
     /// The pointer is null.
     Null,
-    /// The address is not memory that this heap hands out: another heap's, a static's, a call stack's, or memory that
-    /// went back to the source since.
+    /// The address is not memory that this heap hands out: another heap's, a static's, a call stack's, the heap's own
+    /// records, or memory that went back to the source long ago.
     Foreign,
+    /// The address lies in a block or region that went back to the source, one of the last few: its objects were all
+    /// given back before.
+    GoneBack,
     /// The address lies inside an object, not at its start.
     Interior,
     /// What is there is free already. Can be told only until the same memory is put to use again: then a second free
@@ -26,29 +31,54 @@ pub enum MisuseKind {
     WrongSize,
     /// The layout's size alone would get such an object; with its alignment it gets another one.
     WrongAlignment,
+    /// The source gave memory that is not aligned as asked, or a part that crosses the bounds of a block. It was not
+    /// used.
+    SourceMisaligned,
+    /// The source gave memory that the heap holds already, or that ends behind the last address. It was not used.
+    SourceOverlaps,
 }
 
-/// The object that an address belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Object {
-    /// Address of its first byte.
-    pub address: usize,
-    /// Its size in bytes: that of its chunk, run of pages or region, at least what was asked for.
-    pub size: usize,
+impl MisuseKind {
+    /// Returns the reason as the middle of a sentence.
+    const fn reason(self) -> &'static str {
+        match self {
+            Self::Null => "the pointer is null",
+            Self::Foreign => "it was not handed out here",
+            Self::GoneBack => "all that was there has been freed",
+            Self::Interior => "it is not where an object begins",
+            Self::DoubleFree => "it is free already",
+            Self::WrongSize => "a layout of that size gets another kind of object",
+            Self::WrongAlignment => "the size is right, but not with that alignment",
+            Self::SourceMisaligned => "it is not aligned as asked",
+            Self::SourceOverlaps => "the heap holds some of it already",
+        }
+    }
+
+    /// Returns whether it is the source that did wrong.
+    const fn is_of_source(self) -> bool {
+        matches!(self, Self::SourceMisaligned | Self::SourceOverlaps)
+    }
 }
 
-/// A wrong free, or a wrong pointer given to `realloc`.
+/// A wrong free, a wrong pointer given to `realloc`, or wrong memory from the source.
 ///
 /// # Examples
 ///
 /// ```
 /// use core::alloc::Layout;
-/// use stack_alloc::{Misuse, MisuseKind};
+/// use stack_alloc::{Misuse, MisuseKind, Object, ObjectKind, ObjectState, Place};
 ///
-/// let misuse = Misuse { kind: MisuseKind::Foreign, address: 0x1234, layout: Layout::new::<u64>(), object: None };
+/// let object = Object { address: 0x1200, size: 48, kind: ObjectKind::Chunk, state: ObjectState::Live };
+/// let misuse = Misuse {
+///     kind: MisuseKind::Interior,
+///     address: 0x1208,
+///     layout: Layout::new::<u64>(),
+///     place: Place::Object { object, offset: 8 },
+/// };
 /// assert_eq!(
 ///     misuse.to_string(),
-///     "wrong free of 0x1234 (size 8, align 8): the address is not memory of this heap",
+///     "wrong free of 0x1208 (size 8, align 8): it is not where an object begins; \
+///      the address is 8 bytes into a live 48-byte chunk at 0x1200",
 /// );
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,45 +87,30 @@ pub struct Misuse {
     pub kind: MisuseKind,
     /// The address given.
     pub address: usize,
-    /// The layout given.
+    /// The layout given; of memory from the source, the size and alignment asked for.
     pub layout: Layout,
-    /// The object that the address belongs to, where there is one.
-    pub object: Option<Object>,
+    /// What is at the address now.
+    pub place: Place,
 }
 
 impl fmt::Display for Misuse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = if self.kind.is_of_source() {
+            "wrong memory from the source at"
+        } else {
+            "wrong free of"
+        };
         let (size, align) = (self.layout.size(), self.layout.align());
         write!(
             f,
-            "wrong free of {:#x} (size {size}, align {align}): ",
-            self.address
+            "{what} {:#x} (size {size}, align {align}): {}",
+            self.address,
+            self.kind.reason()
         )?;
-        match (self.kind, self.object) {
-            (MisuseKind::Null, _) => f.write_str("the pointer is null"),
-            (MisuseKind::DoubleFree, Some(object)) => {
-                write!(f, "the {}-byte chunk there is free already", object.size)
-            }
-            (MisuseKind::DoubleFree, None) => f.write_str("the page there is free already"),
-            (MisuseKind::Interior, Some(object)) => write!(
-                f,
-                "it lies {} bytes inside the {}-byte object at {:#x}",
-                self.address - object.address,
-                object.size,
-                object.address
-            ),
-            (MisuseKind::WrongSize, Some(object)) => write!(
-                f,
-                "the object there has {} bytes, which a layout of that size does not get",
-                object.size
-            ),
-            (MisuseKind::WrongAlignment, Some(object)) => write!(
-                f,
-                "the object there has {} bytes, right for that size, but not with that alignment",
-                object.size
-            ),
-            _ => f.write_str("the address is not memory of this heap"),
+        if self.kind == MisuseKind::Null {
+            return Ok(());
         }
+        write!(f, "; the address is {}", self.place)
     }
 }
 

@@ -8,7 +8,8 @@
 //! first block. A block's list is found anew whenever its pages change, in about twelve word operations.
 //!
 //! A block is *idle* when nothing of the user's is in it. Idle blocks are counted here, because the chain gives them
-//! back to the source beyond [`KEPT_BLOCKS`].
+//! back to the source beyond [`KEPT_BLOCKS`]. *Reserved* blocks are held back for emergencies: they hang in no list, so
+//! nothing is served from them until they are put into service.
 //!
 //! Cost: constant, but for aligned runs, which may look at up to [`ALIGNED_TRIES`] blocks.
 
@@ -18,13 +19,17 @@ use crate::bitmap::Bitmap;
 use crate::block::{Block, Run, RunKind, block_key};
 use crate::list::List;
 use crate::trie::Trie;
-use crate::units::{BLOCK_SIZE, PAGES_PER_BLOCK, block_base, page_in_block};
+use crate::units::{BLOCK_SIZE, PAGE_SIZE, PAGES_PER_BLOCK, block_base, page_in_block};
 
 /// Idle blocks that the heap keeps rather than give them back at once: 4, which is 1 MiB.
 ///
 /// Without a few in hand, a loop that allocates and frees at the edge of a block would take one from the source and
 /// give it back each time round. [`Allocator::trim`](crate::Allocator::trim) gives back these too.
 pub const KEPT_BLOCKS: usize = 4;
+
+/// The most blocks that can be held back for emergencies: 8, which is 2 MiB. See
+/// [`Allocator::set_reserve`](crate::Allocator::set_reserve).
+pub const LARGEST_RESERVE: usize = 8;
 
 /// Most blocks looked at for a run with an alignment above a page, before a new block is asked for.
 const ALIGNED_TRIES: usize = 64;
@@ -45,8 +50,14 @@ pub(crate) struct PageRuns {
     remembered: [Cell<Option<Block>>; REMEMBERED],
     /// Blocks with nothing of the user's in them. One more than are kept, for the one about to go.
     idle: [Option<Block>; KEPT_BLOCKS + 1],
-    /// Number of blocks.
+    /// Blocks held back, whole ones only.
+    reserved: [Option<Block>; LARGEST_RESERVE],
+    /// Number of blocks and parts, reserved ones too.
     count: usize,
+    /// Their pages, headers too.
+    pages: usize,
+    /// Free pages in those that are not reserved.
+    free_pages: usize,
 }
 
 impl PageRuns {
@@ -58,13 +69,26 @@ impl PageRuns {
             directory: Trie::new(),
             remembered: [const { Cell::new(None) }; REMEMBERED],
             idle: [None; KEPT_BLOCKS + 1],
+            reserved: [None; LARGEST_RESERVE],
             count: 0,
+            pages: 0,
+            free_pages: 0,
         }
     }
 
-    /// Returns how many blocks there are.
+    /// Returns how many blocks and parts there are, reserved ones too.
     pub(crate) const fn count(&self) -> usize {
         self.count
+    }
+
+    /// Returns how many pages they have, headers too.
+    pub(crate) const fn pages(&self) -> usize {
+        self.pages
+    }
+
+    /// Returns how many pages are free, in blocks that are not reserved.
+    pub(crate) const fn free_pages(&self) -> usize {
+        self.free_pages
     }
 
     /// Returns the length in pages of the longest run that could be had.
@@ -72,7 +96,9 @@ impl PageRuns {
         self.occupied.highest_up_to(PAGES_PER_BLOCK).unwrap_or(0)
     }
 
-    /// Returns the block that `address` lies in, if the heap holds it. Reads nothing at `address`.
+    /// Returns the block in whose window `address` lies, if the heap holds one. Reads nothing at `address`.
+    ///
+    /// Of a part, the window is more than what is there: [`Block::has_page`] tells.
     #[inline]
     pub(crate) fn find(&self, address: usize) -> Option<Block> {
         let place = &self.remembered[address / BLOCK_SIZE % REMEMBERED];
@@ -86,29 +112,111 @@ impl PageRuns {
         Some(block)
     }
 
-    /// Returns the block that `address` lies in, without the table of those found lately.
+    /// Returns the block in whose window `address` lies, without the table of those found lately.
     pub(crate) fn search(&self, address: usize) -> Option<Block> {
         self.directory.find(block_key(address))
     }
 
-    /// Adds a new block, idle, all of its pages free. There is room for one more idle block.
+    /// Returns whether a block has a byte of the first or the last 256 KiB of the `size` bytes (at least 1) at `address`.
+    pub(crate) fn overlap(&self, address: usize, size: usize) -> bool {
+        let end = address.saturating_add(size - 1);
+        let overlaps = |block: Block| {
+            let start = block.memory().addr().get();
+            start <= end && address < start + block.pages() * PAGE_SIZE
+        };
+        [address, end]
+            .into_iter()
+            .filter_map(|address| self.search(address))
+            .any(overlaps)
+    }
+
+    /// Adds a new block, idle, all of its pages free, into whose window no other one falls. There is room for one more
+    /// idle block.
     pub(crate) fn add(&mut self, block: Block) {
+        self.enter(block);
+        self.put_into_service(block);
+    }
+
+    /// Adds a new, whole block and holds it back. There is room for it in the reserve.
+    pub(crate) fn add_reserved(&mut self, block: Block) {
+        self.enter(block);
+        self.reserve(block);
+    }
+
+    /// Notes that a new block is there.
+    fn enter(&mut self, block: Block) {
         self.directory.insert(block);
-        self.hang(block);
         self.count += 1;
+        self.pages += block.pages();
+    }
+
+    /// Lets an idle block, all of its pages free, serve.
+    fn put_into_service(&mut self, block: Block) {
+        self.hang(block);
+        self.free_pages += block.free.get().len();
         self.add_idle(block);
+    }
+
+    /// Lets an idle block, all of its pages free, serve no longer.
+    fn take_out_of_service(&mut self, block: Block) {
+        debug_assert!(
+            block.leads.get().is_empty() && block.is_idle(),
+            "only an empty block goes"
+        );
+        self.unhang(block);
+        self.free_pages -= block.free.get().len();
+        self.remove_idle(block);
+    }
+
+    /// Notes `block`, which serves no longer, as reserved.
+    fn reserve(&mut self, block: Block) {
+        let place = self.reserved.iter_mut().find(|place| place.is_none());
+        debug_assert!(place.is_some(), "the chain knows how large the reserve is");
+        if let Some(place) = place {
+            *place = Some(block);
+        }
+    }
+
+    /// Holds `block` back, an idle, whole one, all of whose pages are free. There is room for it in the reserve.
+    pub(crate) fn hold_back(&mut self, block: Block) {
+        self.take_out_of_service(block);
+        self.reserve(block);
+    }
+
+    /// Puts one reserved block into service. `false` when there is none.
+    pub(crate) fn use_reserve(&mut self) -> bool {
+        let Some(block) = self.reserved.iter_mut().find_map(Option::take) else {
+            return false;
+        };
+        self.put_into_service(block);
+        true
+    }
+
+    /// Returns the reserved blocks.
+    pub(crate) fn reserved(&self) -> impl Iterator<Item = Block> + use<> {
+        self.reserved.into_iter().flatten()
+    }
+
+    /// Takes in the pages behind a part's last one, as far as page `end` of its window.
+    ///
+    /// # Safety
+    ///
+    /// What [`Block::install`] asks for holds of the part with these pages.
+    pub(crate) unsafe fn extend(&mut self, block: Block, end: usize) {
+        let before = block.pages();
+        // SAFETY: the caller's promise.
+        unsafe { block.extend(end) };
+        self.pages += block.pages() - before;
+        self.free_pages += block.pages() - before;
+        self.rehang(block);
     }
 
     /// Takes out an idle block all of whose pages are free.
     pub(crate) fn remove(&mut self, block: Block) {
-        debug_assert!(
-            block.leads.get().is_empty() && block.live_pages.get() == 0,
-            "only an empty block goes"
-        );
-        self.unhang(block);
+        self.take_out_of_service(block);
         self.directory.remove(block);
         self.count -= 1;
-        self.remove_idle(block);
+        self.pages -= block.pages();
         let place = &self.remembered[block.address() / BLOCK_SIZE % REMEMBERED];
         if place.get() == Some(block) {
             place.set(None);
@@ -131,6 +239,7 @@ impl PageRuns {
             self.find_aligned_run(pages, align)
         }?;
         let run = block.open_run(first, pages, kind, chunks);
+        self.free_pages -= pages;
         self.rehang(block);
         Some(run)
     }
@@ -138,6 +247,7 @@ impl PageRuns {
     /// Closes `run`, which holds nothing of the user's.
     pub(crate) fn close(&mut self, run: Run) {
         let block = run.block();
+        self.free_pages += run.pages();
         run.close();
         self.rehang(block);
     }
@@ -149,9 +259,8 @@ impl PageRuns {
         if !run.resize(pages) {
             return false;
         }
-        block
-            .live_pages
-            .set(block.live_pages.get() - before + pages);
+        block.set_live_pages(block.live_pages() - before + pages);
+        self.free_pages = self.free_pages + before - pages;
         self.rehang(block);
         true
     }
@@ -159,24 +268,24 @@ impl PageRuns {
     /// Notes that `run` holds something of the user's from now on.
     pub(crate) fn mark_live(&mut self, run: Run) {
         let block = run.block();
-        if block.live_pages.get() == 0 {
+        if block.is_idle() {
             self.remove_idle(block);
         }
-        block.live_pages.set(block.live_pages.get() + run.pages());
+        block.set_live_pages(block.live_pages() + run.pages());
     }
 
     /// Notes that `run` holds nothing of the user's any more.
     pub(crate) fn mark_empty(&mut self, run: Run) {
         let block = run.block();
-        block.live_pages.set(block.live_pages.get() - run.pages());
-        if block.live_pages.get() == 0 {
+        block.set_live_pages(block.live_pages() - run.pages());
+        if block.is_idle() {
             self.add_idle(block);
         }
     }
 
     /// Returns whether `block` is idle and there are more of the kind than are kept.
     pub(crate) fn is_surplus(&self, block: Block) -> bool {
-        block.live_pages.get() == 0 && self.idle.iter().all(Option::is_some)
+        block.is_idle() && self.idle.iter().all(Option::is_some)
     }
 
     /// Returns the idle blocks.
@@ -184,12 +293,20 @@ impl PageRuns {
         self.idle.into_iter().flatten()
     }
 
-    /// Returns every block with the number of its list. Cost: the number of blocks.
+    /// Returns every block in service with the number of its list. Cost: the number of blocks.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, Block)> + '_ {
         self.lists
             .iter()
             .enumerate()
             .flat_map(|(number, list)| list.iter().map(move |block| (number, block)))
+    }
+
+    /// Returns the first block whose window begins at `address` or behind it. Cost: the number of blocks.
+    pub(crate) fn next(&self, address: usize) -> Option<Block> {
+        self.iter()
+            .map(|(_, block)| block)
+            .filter(|block| block.address() >= address)
+            .min_by_key(|block| block.address())
     }
 
     /// Returns whether the lists, their word and their links agree. Cost: the number of blocks.
@@ -225,14 +342,14 @@ impl PageRuns {
     /// Puts `block` into the list of its longest run.
     fn hang(&mut self, block: Block) {
         let list = block.free.get().longest_run();
-        block.longest.set(list);
+        block.set_longest(list);
         self.lists[list].push(block);
         self.occupied = self.occupied.with(Bitmap::range(list, 1));
     }
 
     /// Takes `block` out of its list.
     fn unhang(&mut self, block: Block) {
-        let list = block.longest.get();
+        let list = block.longest();
         self.lists[list].remove(block);
         if self.lists[list].is_empty() {
             self.occupied = self.occupied.without(Bitmap::range(list, 1));
@@ -241,7 +358,7 @@ impl PageRuns {
 
     /// Moves `block`, whose pages changed, to the list where it belongs now.
     fn rehang(&mut self, block: Block) {
-        if block.free.get().longest_run() != block.longest.get() {
+        if block.free.get().longest_run() != block.longest() {
             self.unhang(block);
             self.hang(block);
         }

@@ -27,7 +27,7 @@ pub(crate) struct RegionInfo {
     /// The first byte.
     pub(crate) start: NonNull<u8>,
     /// Bytes, a multiple of the page.
-    pub(crate) size: usize,
+    size: Cell<usize>,
     /// Neighbours in the list of all regions.
     links: Links<Region>,
     /// Subtrees in the tree of addresses.
@@ -53,7 +53,7 @@ impl Region {
         let record = chunk.cast::<RegionInfo>();
         let info = RegionInfo {
             start,
-            size,
+            size: Cell::new(size),
             links: Links::default(),
             children: [Cell::new(None), Cell::new(None)],
         };
@@ -62,6 +62,16 @@ impl Region {
         unsafe { record.write(info) };
         // INVARIANT: just initialised.
         Self(record)
+    }
+
+    /// Returns the address of the first byte.
+    pub(crate) fn address(self) -> usize {
+        self.start.addr().get()
+    }
+
+    /// Returns the size in bytes.
+    pub(crate) fn size(self) -> usize {
+        self.size.get()
     }
 
     /// Returns the chunk that the record lives in.
@@ -92,7 +102,7 @@ const fn region_key(address: usize) -> u64 {
 
 impl TrieNode for Region {
     fn key(&self) -> u64 {
-        region_key(self.start.addr().get())
+        region_key(self.address())
     }
 
     fn children(&self) -> &Children<Self> {
@@ -102,13 +112,13 @@ impl TrieNode for Region {
 
 impl fmt::Debug for Region {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Region({:#x}, {} bytes)", self.start.addr(), self.size)
+        write!(f, "Region({:#x}, {} bytes)", self.start.addr(), self.size())
     }
 }
 
 /// Every region of a heap.
 #[derive(Debug)]
-pub(crate) struct Regions {
+pub(crate) struct LiveRegions {
     /// Regions by address.
     by_address: Trie<Region>,
     /// All regions.
@@ -119,7 +129,7 @@ pub(crate) struct Regions {
     bytes: usize,
 }
 
-impl Regions {
+impl LiveRegions {
     /// Creates an empty set.
     pub(crate) const fn new() -> Self {
         Self {
@@ -145,7 +155,7 @@ impl Regions {
         self.by_address.insert(region);
         self.all.push(region);
         self.count += 1;
-        self.bytes += region.size;
+        self.bytes += region.size();
     }
 
     /// Takes out a region.
@@ -153,14 +163,20 @@ impl Regions {
         self.by_address.remove(region);
         self.all.remove(region);
         self.count -= 1;
-        self.bytes -= region.size;
+        self.bytes -= region.size();
+    }
+
+    /// Notes that `region` has `size` bytes now.
+    pub(crate) fn resize(&mut self, region: Region, size: usize) {
+        self.bytes = self.bytes - region.size() + size;
+        region.size.set(size);
     }
 
     /// Returns the region that `address` lies in.
     pub(crate) fn find_around(&self, address: usize) -> Option<Region> {
         let region = self.by_address.find_at_or_below(region_key(address))?;
-        let offset = address.checked_sub(region.start.addr().get())?;
-        if offset < region.size {
+        let offset = address.checked_sub(region.address())?;
+        if offset < region.size() {
             Some(region)
         } else {
             None
@@ -172,7 +188,14 @@ impl Regions {
         // Regions are apart, so that of all that begin before the end, the last one reaches furthest.
         self.by_address
             .find_at_or_below(region_key(address.saturating_add(size - 1)))
-            .is_some_and(|region| region.start.addr().get() + region.size > address)
+            .is_some_and(|region| region.address() + region.size() > address)
+    }
+
+    /// Returns the first region that begins at `address` or behind it. Cost: the number of regions.
+    pub(crate) fn next(&self, address: usize) -> Option<Region> {
+        self.iter()
+            .filter(|region| region.address() >= address)
+            .min_by_key(|region| region.address())
     }
 
     /// Returns every region. Cost: the number of regions.
@@ -184,7 +207,7 @@ impl Regions {
     pub(crate) fn is_sound(&self) -> bool {
         self.all.is_linked_both_ways()
             && self.iter().count() == self.count
-            && self.iter().map(|region| region.size).sum::<usize>() == self.bytes
+            && self.iter().map(|region| region.size()).sum::<usize>() == self.bytes
             && self
                 .iter()
                 .all(|region| self.by_address.find(region.key()) == Some(region))

@@ -160,6 +160,15 @@ impl SizeClass {
         pages_for(self.chunk_size as usize)
     }
 
+    /// Returns the pages of a stack in a small heap: the fewest that lose at most an eighth to their tail.
+    pub(crate) const fn short_pages(&self) -> usize {
+        let mut pages = self.fewest_pages();
+        while pages * PAGE_SIZE % self.chunk_size as usize * 8 > pages * PAGE_SIZE {
+            pages += 1;
+        }
+        pages
+    }
+
     /// Returns the number of the chunk that begins `offset` bytes behind its stack's base, or `None` where none begins.
     ///
     /// Multiplies instead of dividing: with `r = 2^32 / chunk_size` rounded up, `offset * r / 2^32` is exact

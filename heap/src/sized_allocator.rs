@@ -14,9 +14,7 @@
 //!
 //! Cost: constant.
 
-use core::ptr::NonNull;
-
-use crate::block::{Run, RunKind, StackKind};
+use crate::block::{Memory, Run, RunKind, StackKind};
 use crate::list::List;
 
 /// All stacks of one size.
@@ -47,7 +45,7 @@ pub(crate) struct Counters {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Taken {
     /// The chunk.
-    pub(crate) chunk: NonNull<u8>,
+    pub(crate) chunk: Memory,
     /// The stack, if this is its first chunk.
     pub(crate) woken: Option<Run>,
 }

@@ -9,7 +9,7 @@ use core::fmt;
 use crate::factory_chain::FactoryChain;
 use crate::memory_source::MemorySource;
 use crate::size_class::{CLASSES, ClassIndex};
-use crate::units::{BLOCK_SIZE, PAGE_SIZE};
+use crate::units::{LONGEST_RUN_PAGES, PAGE_SIZE};
 
 /// One size class in numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,10 +68,19 @@ pub struct Statistics {
     pub runs: PageStatistics,
     /// Regions of their own.
     pub regions: PageStatistics,
-    /// Blocks held from the source.
+    /// Blocks, and parts of blocks, held from the source.
     pub blocks: usize,
     /// Of these, blocks that hold nothing and are kept: at most [`KEPT_BLOCKS`](crate::KEPT_BLOCKS).
     pub blocks_idle: usize,
+    /// Of these, blocks held back for emergencies: see [`Allocator::set_reserve`](crate::Allocator::set_reserve).
+    pub blocks_reserved: usize,
+    /// Bytes of free pages in all blocks but those held back.
+    pub free_in_pages: usize,
+    /// The longest run of free pages in a block, in bytes.
+    pub longest_free_run: usize,
+    /// Chunks that were given back and wait in the quarantine; they are among `chunks_used` of their classes, but not in
+    /// `bytes_requested`.
+    pub quarantined: usize,
     /// Bytes asked for by the layouts of what is live.
     pub bytes_requested: usize,
     /// The most that `bytes_requested` has ever been.
@@ -105,7 +114,7 @@ impl Statistics {
         };
         let regions = PageStatistics {
             live: totals.region_allocations - totals.region_frees,
-            bytes: chain.regions.bytes(),
+            bytes: chain.holdings.regions.bytes(),
             allocations: totals.region_allocations,
             frees: totals.region_frees,
         };
@@ -117,13 +126,17 @@ impl Statistics {
             classes,
             runs,
             regions,
-            blocks: chain.runs.count(),
-            blocks_idle: chain.runs.idle().count(),
+            blocks: chain.holdings.runs.count(),
+            blocks_idle: chain.holdings.runs.idle().count(),
+            blocks_reserved: chain.holdings.runs.reserved().count(),
+            free_in_pages: chain.holdings.runs.free_pages() * PAGE_SIZE,
+            longest_free_run: chain.holdings.runs.longest() * PAGE_SIZE,
+            quarantined: chain.holdings.quarantine.len(),
             bytes_requested: totals.requested,
             bytes_requested_peak: totals.requested_peak,
             bytes_used: in_chunks + runs.bytes + regions.bytes,
-            bytes_held: chain.held(),
-            bytes_held_peak: totals.held_peak,
+            bytes_held: chain.holdings.held(),
+            bytes_held_peak: chain.holdings.peak(),
             largest_available: chain.largest_available(source),
             failures: totals.failures,
         }
@@ -135,10 +148,19 @@ impl Statistics {
         self.bytes_held.saturating_sub(self.bytes_requested)
     }
 
+    /// Returns how scattered the free pages are, in per cent: 0 when the longest run has all that a block could give (252
+    /// KiB, or all there is), 100 when nothing is left of that. It is the share of a request for that much which cannot be
+    /// met from what is held.
+    #[must_use]
+    pub fn fragmentation(&self) -> usize {
+        let best = self.free_in_pages.min(LONGEST_RUN_PAGES * PAGE_SIZE);
+        percent(best - self.longest_free_run, best)
+    }
+
     /// Returns how many allocations are live.
     #[must_use]
     pub fn live(&self) -> u64 {
-        self.allocations() - self.frees()
+        self.allocations() - self.frees() - self.quarantined as u64
     }
 
     /// Returns how many allocations there ever were.
@@ -258,12 +280,12 @@ impl fmt::Display for Statistics {
         )?;
         writeln!(
             f,
-            "held         {:>12}   peak {}; {} blocks of {} ({} idle), regions {}",
+            "held         {:>12}   peak {}; {} blocks ({} idle, {} in reserve), regions {}",
             Bytes(self.bytes_held),
             Bytes(self.bytes_held_peak),
             self.blocks,
-            Bytes(BLOCK_SIZE),
             self.blocks_idle,
+            self.blocks_reserved,
             Bytes(self.regions.bytes)
         )?;
         writeln!(
@@ -271,6 +293,13 @@ impl fmt::Display for Statistics {
             "overhead     {:>12}   {} % of what is held",
             Bytes(self.overhead()),
             percent(self.overhead(), self.bytes_held)
+        )?;
+        writeln!(
+            f,
+            "free pages   {:>12}   longest run {}; {} % fragmented",
+            Bytes(self.free_in_pages),
+            Bytes(self.longest_free_run),
+            self.fragmentation()
         )?;
         writeln!(
             f,

@@ -154,7 +154,9 @@ fn what_was_full_once_gets_as_full_again() {
                 object.free(&heap);
             }
             let again = fill_up();
-            assert_eq!(again.len(), count, "{size} bytes in {limit}");
+            // The first stacks of a small heap are shorter, and lose a little more to their tails.
+            assert!(again.len() >= count, "{size} bytes in {limit}");
+            assert!(again.len() <= count + count / 16, "{size} bytes in {limit}");
             for object in again {
                 object.free(&heap);
             }

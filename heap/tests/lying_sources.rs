@@ -1,4 +1,5 @@
-//! Sources that break their promises: no lie is taken for memory, nothing loops, nothing is corrupted.
+//! Sources that break their promises: no lie is taken for memory, each is told to the handler, nothing loops, nothing is
+//! corrupted.
 
 mod common;
 
@@ -8,7 +9,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use std::alloc::System;
 
 use common::{Object, assert_apart, in_time, layout, remember, seen};
-use stack_alloc::{Allocator, BLOCK_SIZE, MemorySource, PAGE_SIZE};
+use stack_alloc::{Allocator, BLOCK_SIZE, MemorySource, MisuseKind, PAGE_SIZE};
 
 /// How a [`Liar`] lies.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -31,6 +32,33 @@ enum Lie {
     RegionAroundRegion,
     /// A region inside a block that the heap holds.
     RegionInBlock,
+    /// A part that is not aligned to a page.
+    MisalignedPart,
+    /// A part that is shorter than asked for.
+    ShortPart,
+    /// A part that reaches from one window of 256 KiB into the next.
+    PartAcrossBlocks,
+    /// A part that is as long as a block.
+    PartOfAllPages,
+    /// A part inside a block that the heap holds.
+    PartInBlock,
+    /// A region that says it has grown into a block that the heap holds.
+    RegionGrowsIntoBlock,
+}
+
+impl Lie {
+    /// What the handler is told of it.
+    const fn kind(self) -> MisuseKind {
+        match self {
+            Self::MisalignedBlock
+            | Self::MisalignedRegion
+            | Self::MisalignedPart
+            | Self::ShortPart
+            | Self::PartAcrossBlocks
+            | Self::PartOfAllPages => MisuseKind::SourceMisaligned,
+            _ => MisuseKind::SourceOverlaps,
+        }
+    }
 }
 
 /// A source that tells the truth once for a block and once for a region, and lies from then on.
@@ -78,7 +106,13 @@ impl Liar {
 unsafe impl MemorySource for Liar {
     fn get_block(&self) -> Option<NonNull<u8>> {
         if self.blocks.fetch_add(1, Ordering::Relaxed) == 0 {
-            return Some(self.at(0));
+            // Behind the region, for the region to grow into it.
+            let number = if self.lie == Lie::RegionGrowsIntoBlock {
+                10
+            } else {
+                0
+            };
+            return Some(self.at(number * BLOCK_SIZE));
         }
         match self.lie {
             Lie::MisalignedBlock => Some(self.at(2 * BLOCK_SIZE + PAGE_SIZE)),
@@ -90,6 +124,26 @@ unsafe impl MemorySource for Liar {
 
     unsafe fn release_block(&self, _: NonNull<u8>) {
         self.released.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn get_part(&self, least: usize) -> Option<NonNull<[u8]>> {
+        let (offset, size) = match self.lie {
+            Lie::MisalignedPart => (4 * BLOCK_SIZE + 64, BLOCK_SIZE / 2),
+            Lie::ShortPart => (4 * BLOCK_SIZE, least - PAGE_SIZE),
+            Lie::PartAcrossBlocks => (5 * BLOCK_SIZE - PAGE_SIZE, BLOCK_SIZE / 2),
+            Lie::PartOfAllPages => (4 * BLOCK_SIZE, BLOCK_SIZE),
+            Lie::PartInBlock => (BLOCK_SIZE / 4, BLOCK_SIZE / 2),
+            _ => return None,
+        };
+        Some(NonNull::slice_from_raw_parts(self.at(offset), size))
+    }
+
+    unsafe fn release_part(&self, _: NonNull<[u8]>) {
+        self.released.fetch_add(1, Ordering::Relaxed);
+    }
+
+    unsafe fn resize_region(&self, _: NonNull<u8>, size: usize, new_size: usize) -> bool {
+        self.lie == Lie::RegionGrowsIntoBlock && new_size > size
     }
 
     fn get_region(&self, size: usize, _: usize) -> Option<NonNull<u8>> {
@@ -137,7 +191,14 @@ fn assert_not_deceived(lie: Lie) {
                 heap.check().expect("no lie got in");
             }
         }
+        let grows = live[0].resize(&heap, TRUE_REGION + PAGE_SIZE, 6);
+        assert!(!grows, "there is no memory for it, {lie:?}");
         assert_apart(&live);
+        let told = seen();
+        assert!(!told.is_empty(), "{lie:?} was kept secret");
+        for misuse in told {
+            assert_eq!(misuse.kind, lie.kind(), "{misuse}");
+        }
         assert_eq!(heap.statistics().blocks, 1, "{lie:?}");
         assert_eq!(heap.statistics().regions.live, 1, "{lie:?}");
         for object in live {
@@ -146,7 +207,10 @@ fn assert_not_deceived(lie: Lie) {
         assert_eq!(seen(), []);
         heap.check().expect("sound to the end");
         heap.trim();
-        assert_eq!(heap.source().released.load(Ordering::Relaxed), 2);
+        assert_eq!(
+            heap.with_source(|liar| liar.released.load(Ordering::Relaxed)),
+            2
+        );
     });
 }
 
@@ -193,4 +257,34 @@ fn a_region_around_another_is_a_no() {
 #[test]
 fn a_region_inside_a_block_is_a_no() {
     assert_not_deceived(Lie::RegionInBlock);
+}
+
+#[test]
+fn a_misaligned_part_is_a_no() {
+    assert_not_deceived(Lie::MisalignedPart);
+}
+
+#[test]
+fn a_part_that_is_too_short_is_a_no() {
+    assert_not_deceived(Lie::ShortPart);
+}
+
+#[test]
+fn a_part_of_two_blocks_is_a_no() {
+    assert_not_deceived(Lie::PartAcrossBlocks);
+}
+
+#[test]
+fn a_part_as_long_as_a_block_is_a_no() {
+    assert_not_deceived(Lie::PartOfAllPages);
+}
+
+#[test]
+fn a_part_inside_a_block_is_a_no() {
+    assert_not_deceived(Lie::PartInBlock);
+}
+
+#[test]
+fn growth_into_a_block_is_a_no() {
+    assert_not_deceived(Lie::RegionGrowsIntoBlock);
 }

@@ -11,7 +11,7 @@ use common::{
     Heap, Object, allocate, assert_empty, assert_sound, give_back, heap, layout, reallocate,
     remember, seen,
 };
-use stack_alloc::{Allocator, BLOCK_SIZE, MemorySource, Misuse, MisuseKind, PAGE_SIZE};
+use stack_alloc::{Allocator, BLOCK_SIZE, MemorySource, Misuse, MisuseKind, PAGE_SIZE, Place};
 
 /// One kind of memory: a layout, and the bytes of what serves it.
 #[derive(Clone, Copy, Debug)]
@@ -109,19 +109,21 @@ fn assert_refused(
     kind: MisuseKind,
     object: Option<(usize, usize)>,
 ) {
-    let expected = Misuse {
-        kind,
-        address: pointer.addr(),
-        layout,
-        object: object.map(|(address, size)| stack_alloc::Object { address, size }),
+    let expected = [(kind, pointer.addr(), layout, object)];
+    let report = |misuse: Misuse| {
+        let object = misuse.place.object();
+        let extent = object.map(|object| (object.address, object.size));
+        assert_eq!(misuse.place, heap.what_is(misuse.address));
+        (misuse.kind, misuse.address, misuse.layout, extent)
     };
     let before = heap.statistics();
     give_back(heap, pointer, layout);
-    assert_eq!(seen(), [expected]);
+    assert!(seen().into_iter().map(report).eq(expected));
     for new_size in [layout.size(), 1, 3000, 50_000, 2 << 20] {
         let moved = reallocate(heap, pointer, layout, new_size);
         assert!(moved.is_null());
-        assert_eq!(seen(), [expected], "by realloc to {new_size}");
+        let by_realloc = seen().into_iter().map(report);
+        assert!(by_realloc.eq(expected), "by realloc to {new_size}");
     }
     assert_eq!(heap.statistics(), before);
     assert_sound(heap);
@@ -260,7 +262,7 @@ fn a_second_free_is_a_double_free() {
             // Its pages are free in a block that is still there.
             16_385..=262_144 => (MisuseKind::DoubleFree, None),
             // It went back to the source.
-            _ => (MisuseKind::Foreign, None),
+            _ => (MisuseKind::GoneBack, None),
         };
         scene.assert_refused(pointer, kind.layout, found, place);
         // A free object is neither of another size nor of another alignment.
@@ -286,7 +288,7 @@ fn a_double_free_is_seen_after_the_whole_stack_went() {
             let seen = seen();
             assert_eq!(seen.len(), 1);
             assert_eq!(seen[0].kind, MisuseKind::DoubleFree);
-            seen[0].object.is_none()
+            seen[0].place == Place::FreePage
         })
         .count();
     assert_eq!(gone_stacks, 128, "one empty stack of three is kept");
@@ -367,7 +369,7 @@ fn just_outside_of_a_region_is_foreign() {
             seen[0].kind,
             MisuseKind::Foreign | MisuseKind::DoubleFree
         ));
-        assert_eq!(seen[0].object, None);
+        assert_eq!(seen[0].place.object(), None);
     }
     object.free(&heap);
     assert_empty(&heap);
@@ -447,7 +449,7 @@ fn the_tail_of_a_stack_is_foreign() {
 }
 
 #[test]
-fn a_block_that_went_back_is_foreign() {
+fn what_went_back_is_told_from_what_is_foreign() {
     let heap = heap(64 << 20);
     heap.set_misuse_handler(remember);
     let mut pointers = Vec::new();
@@ -458,7 +460,7 @@ fn a_block_that_went_back_is_foreign() {
     }
     heap.trim();
     for (pointer, layout) in pointers {
-        assert_refused(&heap, pointer, layout, MisuseKind::Foreign, None);
+        assert_refused(&heap, pointer, layout, MisuseKind::GoneBack, None);
     }
 }
 
@@ -490,7 +492,7 @@ fn a_run_that_came_as_a_region_is_watched_like_any() {
     );
     assert_refused(&heap, pointer, layout(500, 8), MisuseKind::WrongSize, place);
     object.free(&heap);
-    assert_refused(&heap, pointer, run, MisuseKind::Foreign, None);
+    assert_refused(&heap, pointer, run, MisuseKind::GoneBack, None);
     filler.free(&heap);
     assert_empty(&heap);
 }

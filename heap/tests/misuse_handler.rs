@@ -10,51 +10,103 @@ use std::process::{Command, Output};
 use common::{
     Heap, Object, allocate, assert_empty, give_back, heap, in_time, layout, reallocate, remember,
 };
-use stack_alloc::{Misuse, MisuseKind};
+use stack_alloc::{Misuse, MisuseKind, ObjectKind, ObjectState, Place};
+
+/// Returns the sentence of a misuse at 0x5010.
+fn sentence(kind: MisuseKind, place: Place) -> String {
+    let misuse = Misuse {
+        kind,
+        address: 0x5010,
+        layout: layout(40, 8),
+        place,
+    };
+    misuse.to_string()
+}
+
+/// Returns a place `offset` bytes into a chunk of 48 bytes.
+fn in_chunk(offset: usize, state: ObjectState) -> Place {
+    let object = stack_alloc::Object {
+        address: 0x5010 - offset,
+        size: 48,
+        kind: ObjectKind::Chunk,
+        state,
+    };
+    Place::Object { object, offset }
+}
 
 #[test]
-fn sentences_say_what_is_there() {
-    let of = |kind, object: Option<(usize, usize)>| {
-        let misuse = Misuse {
-            kind,
-            address: 0x5010,
-            layout: layout(40, 8),
-            object: object.map(|(address, size)| stack_alloc::Object { address, size }),
-        };
-        let sentence = misuse.to_string();
-        let what = sentence.strip_prefix("wrong free of 0x5010 (size 40, align 8): ");
-        what.expect("the sentence names address and layout")
-            .to_owned()
+fn sentences_say_what_is_wrong_and_what_is_there() {
+    let live = |offset| in_chunk(offset, ObjectState::Live);
+    let free = in_chunk(0, ObjectState::Free);
+    let waiting = in_chunk(0, ObjectState::Quarantined);
+    let gone = Place::GoneBack {
+        address: 0x4000,
+        size: 0x4000,
     };
-    let at = |address, size| Some((address, size));
-    for (kind, object, words) in [
-        (MisuseKind::Null, None, "the pointer is null"),
-        (MisuseKind::Foreign, None, "not memory of this heap"),
+    for (kind, place, words) in [
+        (MisuseKind::Null, Place::Foreign, "the pointer is null"),
+        (
+            MisuseKind::Foreign,
+            Place::Foreign,
+            "it was not handed out here; the address is not in the memory of this heap",
+        ),
+        (
+            MisuseKind::Foreign,
+            Place::Own,
+            "it was not handed out here; the address is in the heap's own records",
+        ),
+        (
+            MisuseKind::GoneBack,
+            gone,
+            "all that was there has been freed; the address is in the 16384 bytes at 0x4000 that went back to the source",
+        ),
         (
             MisuseKind::Interior,
-            at(0x5000, 48),
-            "16 bytes inside the 48-byte object at 0x5000",
+            live(16),
+            "it is not where an object begins; the address is 16 bytes into a live 48-byte chunk at 0x5000",
         ),
         (
             MisuseKind::DoubleFree,
-            at(0x5010, 48),
-            "the 48-byte chunk there is free already",
+            free,
+            "it is free already; the address is the start of a free 48-byte chunk",
         ),
         (
             MisuseKind::DoubleFree,
-            None,
-            "the page there is free already",
+            waiting,
+            "it is free already; the address is the start of a freed, quarantined 48-byte chunk",
         ),
-        (MisuseKind::WrongSize, at(0x5010, 64), "64 bytes"),
-        (MisuseKind::WrongAlignment, at(0x5010, 64), "64 bytes"),
+        (
+            MisuseKind::DoubleFree,
+            Place::FreePage,
+            "it is free already; the address is in a free page",
+        ),
+        (
+            MisuseKind::WrongSize,
+            live(0),
+            "a layout of that size gets another kind of object; the address is the start of a live 48-byte chunk",
+        ),
+        (
+            MisuseKind::WrongAlignment,
+            live(0),
+            "the size is right, but not with that alignment; the address is the start of a live 48-byte chunk",
+        ),
     ] {
-        let sentence = of(kind, object);
-        assert!(sentence.contains(words), "{kind:?}: {sentence}");
-        assert!(!sentence.contains('\n') && !sentence.ends_with('.'));
+        let expected = format!("wrong free of 0x5010 (size 40, align 8): {words}");
+        assert_eq!(sentence(kind, place), expected);
     }
-    assert_ne!(
-        of(MisuseKind::WrongSize, at(0x5010, 64)),
-        of(MisuseKind::WrongAlignment, at(0x5010, 64))
+}
+
+#[test]
+fn sentences_about_the_source_blame_the_source() {
+    assert_eq!(
+        sentence(MisuseKind::SourceMisaligned, Place::Foreign),
+        "wrong memory from the source at 0x5010 (size 40, align 8): it is not aligned as asked; \
+         the address is not in the memory of this heap"
+    );
+    assert_eq!(
+        sentence(MisuseKind::SourceOverlaps, Place::FreePage),
+        "wrong memory from the source at 0x5010 (size 40, align 8): the heap holds some of it already; \
+         the address is in a free page"
     );
 }
 
@@ -121,7 +173,7 @@ fn the_default_handler_panics_with_the_sentence() {
     assert!(!output.status.success());
     assert!(said.contains("wrong free of 0x"), "{said}");
     assert!(
-        said.contains("(size 48, align 8): the 48-byte chunk there is free already"),
+        said.contains("(size 48, align 8): it is free already; the address is the start of a free 48-byte chunk"),
         "{said}"
     );
     assert!(!said.contains("went on"), "{said}");
@@ -145,7 +197,7 @@ fn a_handler_that_unwinds_ends_the_program() {
     assert!(!output.status.success());
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(
-        said.contains("must not unwind out of the allocator"),
+        said.contains("what a heap calls must not unwind out of it"),
         "{said}"
     );
 }

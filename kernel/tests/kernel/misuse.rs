@@ -76,7 +76,7 @@ fn interior_pointer_is_reported() {
             let misuse = report_of(pointer.wrapping_add(16), layout);
             assert_eq!(misuse.kind, MisuseKind::Interior, "size {size}");
             assert_eq!(
-                misuse.object.map(|object| object.address),
+                misuse.place.object().map(|object| object.address),
                 Some(pointer.addr())
             );
         });

@@ -1,0 +1,48 @@
+//! A walk over all live objects, one step at a time, so that the lock need not be held between steps.
+//!
+//! Owns where the walk is; finding the next object is [`crate::locate`]'s.
+#![forbid(unsafe_code)]
+
+use crate::locate::Lookup;
+use crate::place::Object;
+
+/// Where a walk is: which objects it has not seen yet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Walk {
+    /// Those in blocks from this address on, and all regions.
+    Blocks(usize),
+    /// Regions from this address on.
+    Regions(usize),
+    /// None.
+    Done,
+}
+
+impl Walk {
+    /// Returns a walk that has seen nothing.
+    pub(crate) const fn new() -> Self {
+        Self::Blocks(0)
+    }
+
+    /// Takes one step: returns the next live object. Cost: that of the search in [`Lookup`].
+    pub(crate) fn step(&mut self, lookup: Lookup<'_>) -> Option<Object> {
+        if let Self::Blocks(from) = *self {
+            let object = lookup.next_in_blocks(from);
+            *self = match object {
+                Some(object) => Self::Blocks(object.address + 1),
+                None => Self::Regions(0),
+            };
+            if object.is_some() {
+                return object;
+            }
+        }
+        let Self::Regions(from) = *self else {
+            return None;
+        };
+        let object = lookup.next_in_regions(from);
+        *self = match object {
+            Some(object) => Self::Regions(object.address + 1),
+            None => Self::Done,
+        };
+        object
+    }
+}
