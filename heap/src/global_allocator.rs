@@ -5,7 +5,7 @@
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::fmt;
-use core::ptr;
+use core::ptr::{self, NonNull};
 
 use lock_api::RawMutex;
 
@@ -254,6 +254,16 @@ impl<S: MemorySource, R: RawMutex> Allocator<S, R> {
         }
     }
 
+    /// Hands out memory that is zero: cleared without the lock, and only where it is not known to be zero.
+    pub(crate) fn allocate_zeroed_memory(&self, layout: Layout) -> Option<NonNull<u8>> {
+        let memory = self.allocate(layout)?;
+        if !memory.is_zeroed {
+            // SAFETY: it was just handed out, with at least as many bytes.
+            unsafe { memory.start.write_bytes(0, layout.size()) };
+        }
+        Some(memory.start)
+    }
+
     /// Gives an object back, or reports why not.
     #[inline]
     pub(crate) fn deallocate(&self, pointer: *mut u8, layout: Layout) {
@@ -308,14 +318,8 @@ unsafe impl<S: MemorySource, R: RawMutex> GlobalAlloc for Allocator<S, R> {
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        let Some(memory) = self.allocate(layout) else {
-            return ptr::null_mut();
-        };
-        if !memory.is_zeroed {
-            // SAFETY: it was just handed out, with at least as many bytes.
-            unsafe { memory.start.write_bytes(0, layout.size()) };
-        }
-        memory.start.as_ptr()
+        self.allocate_zeroed_memory(layout)
+            .map_or(ptr::null_mut(), NonNull::as_ptr)
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {

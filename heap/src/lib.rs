@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 #![no_std]
+#![cfg_attr(feature = "allocator_api", feature(allocator_api))]
 
 #[cfg(test)]
 extern crate std;
@@ -48,6 +49,8 @@ mod lock;
 mod shrinkers;
 
 // The layers composed, with the lock and without, and what can be seen of them.
+#[cfg(feature = "allocator_api")]
+mod allocator_api;
 mod check;
 mod global_allocator;
 mod heap;
