@@ -257,6 +257,24 @@ impl<'a> FrameAllocator<'a> {
         Err(OutOfFrames)
     }
 
+    /// Hands out exactly the frames of `range`: those behind a region that is to grow where it stands. Cost: one word for
+    /// each 64 frames.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfFrames`] if one of them is not free, with nothing changed.
+    pub fn allocate_range(&mut self, range: FrameRange) -> Result<(), OutOfFrames> {
+        let is_free = |(word, mask): (usize, u64)| {
+            let free = self.free.get(word);
+            free.is_some_and(|free| free & mask == mask)
+        };
+        if !word_masks(range).all(is_free) {
+            return Err(OutOfFrames);
+        }
+        self.take(range);
+        Ok(())
+    }
+
     /// Takes one frame back.
     ///
     /// # Errors

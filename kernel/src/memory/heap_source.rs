@@ -4,7 +4,7 @@ use core::ptr::NonNull;
 
 use stack_alloc::{Allocator, MemorySource, PAGE_SIZE};
 
-use super::frame::{FRAME_SIZE, FrameRange};
+use super::frame::{FRAME_SIZE, Frame, FrameRange};
 use super::frame_allocator::FreeError;
 use super::physical::{frame_of, frame_pointer, try_with_frames};
 use crate::lock::InterruptMaskingLock;
@@ -20,7 +20,11 @@ pub struct FrameSource;
 // SAFETY:
 // 1. Frames are mapped for good and have one owner: the frame allocator gives a free one once until it is back.
 // 2. A block is 64 frames whose first number is a multiple of 64, and the mapping's base is aligned to far more.
-// 3. A region has as many frames as asked; its first number is a multiple of the alignment in frames.
+// 3. There are no parts.
+// 4. A region has as many frames as asked; its first number is a multiple of the alignment in frames. It grows by exactly
+//    the frames behind it, if all of them are free, and shrinks by giving back its last ones. Neighbouring frames are
+//    neighbours in the mapping.
+// 5. Frames are not said to be zero.
 unsafe impl MemorySource for FrameSource {
     fn get_block(&self) -> Option<NonNull<u8>> {
         try_with_frames(|frames| frames.allocate_block().ok())?.map(frame_pointer)
@@ -46,6 +50,21 @@ unsafe impl MemorySource for FrameSource {
             try_with_frames(|allocator| allocator.free_region(range))
         });
         report(released);
+    }
+
+    unsafe fn resize_region(&self, region: NonNull<u8>, size: usize, new_size: usize) -> bool {
+        let Some(first) = frame_of(region).map(Frame::number) else {
+            return false;
+        };
+        let end = first + (size / PAGE_SIZE) as u64;
+        let new_end = first + (new_size / PAGE_SIZE) as u64;
+        if new_end > end {
+            let behind = FrameRange::from_numbers(end, new_end);
+            return try_with_frames(|frames| frames.allocate_range(behind).is_ok()) == Some(true);
+        }
+        let tail = FrameRange::from_numbers(new_end, end);
+        report(try_with_frames(|frames| frames.free_region(tail)));
+        true
     }
 
     fn largest_region(&self) -> usize {

@@ -31,6 +31,7 @@ pub(crate) const TESTS: &[Test] = tests! {
     zeroed_memory_is_zero,
     realloc_keeps_contents,
     regions_larger_than_a_block,
+    regions_grow_where_they_stand,
     growth_by_many_blocks,
     freed_memory_is_reused,
     every_frame_comes_back,
@@ -202,6 +203,29 @@ fn regions_larger_than_a_block() {
     );
     assert!(physical::statistics().free <= before - 5 * FRAMES_PER_BLOCK);
     drop(large);
+    assert_eq!(free_frames_trimmed(), before);
+}
+
+fn regions_grow_where_they_stand() {
+    let before = free_frames_trimmed();
+    let small = Layout::from_size_align(1 << 20, 16).expect("a valid layout");
+    let large = Layout::from_size_align(3 << 20, 16).expect("a valid layout");
+    // SAFETY: the sizes are not zero; each pointer is used with the layout that it has at the time.
+    unsafe {
+        let region = alloc(small);
+        assert!(!region.is_null());
+        region.write_bytes(7, small.size());
+        let taken = before - physical::statistics().free;
+        let grown = realloc(region, small, large.size());
+        assert_eq!(grown, region, "the frames behind it were free");
+        assert_eq!(before - physical::statistics().free, taken + 512);
+        grown.write_bytes(8, large.size());
+        let shrunk = realloc(grown, large, small.size());
+        assert_eq!(shrunk, region);
+        assert_eq!(before - physical::statistics().free, taken);
+        assert_eq!(shrunk.add(small.size() - 1).read(), 8);
+        dealloc(shrunk, small);
+    }
     assert_eq!(free_frames_trimmed(), before);
 }
 

@@ -204,6 +204,8 @@ enum Step {
     Block,
     /// Ask for a region of so many frames with such an alignment.
     Region(u64, u64),
+    /// Ask for exactly these frames, from the first one on so many.
+    Range(u64, u64),
     /// Give back one of the things held.
     GiveBack(prop::sample::Index),
     /// Give back frames that may be anybody's.
@@ -216,6 +218,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         3 => Just(Step::Frame),
         2 => Just(Step::Block),
         3 => (1..400u64, 0..9u32).prop_map(|(frames, shift)| Step::Region(frames, 1 << shift)),
+        2 => (0..1050u64, 1..150u64).prop_map(|(first, frames)| Step::Range(first, frames)),
         5 => any::<prop::sample::Index>().prop_map(Step::GiveBack),
         1 => (0..1100u64, 1..70u64).prop_map(|(first, frames)| Step::WrongFree(first, frames)),
     ]
@@ -279,6 +282,14 @@ proptest! {
                         let region = frames.allocate_region(count, align).ok();
                         prop_assert_eq!(region.map(|region| region.first.number()), first_fit(&model, count, align));
                         region
+                    }
+                    Step::Range(first, count) => {
+                        let range = FrameRange::from_numbers(first, first + count);
+                        let all_free = (first..first + count).all(|number| model.get(number as usize) == Some(&Model::Free));
+                        let given = frames.allocate_range(range).is_ok();
+                        prop_assert_eq!(given, all_free);
+                        if !given { prop_assert_eq!(frames.statistics(), before); }
+                        given.then_some(range)
                     }
                     Step::GiveBack(index) => {
                         if !held.is_empty() {
