@@ -13,6 +13,7 @@ pub use crate::misuse::{Misuse, MisuseKind};
 pub use crate::page_runs::{KEPT_BLOCKS, LARGEST_RESERVE};
 pub use crate::place::{Object, ObjectKind, ObjectState, Place};
 pub use crate::shrinkers::{MOST_SHRINKERS, Shrinker, TooManyShrinkers};
+pub use crate::sources::{Fallback, NoMemory, NoSuchEnd, Region, Regions, TooSmall};
 pub use crate::statistics::{ClassStatistics, PageStatistics, Statistics};
 pub use crate::units::{BLOCK_SIZE, PAGE_SIZE};
 
@@ -34,6 +35,7 @@ mod misuse;
 mod page_runs;
 mod quarantine;
 mod regions;
+mod sources;
 
 // Layer 1: 64 chunks in a word.
 mod bitmapped_stack;

@@ -1,6 +1,8 @@
 //! What the heap's tests share: a memory source that counts and can say no, and objects that know their contents.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub(crate) mod arena;
+
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::RefCell;
 use core::ops::Range;

@@ -1,0 +1,155 @@
+//! Where the books are, and how many pages they take.
+
+use core::alloc::{GlobalAlloc, Layout};
+use core::ptr::NonNull;
+use std::alloc::System;
+
+use super::{MemoryRange, books_for, words_in};
+use crate::units::{BLOCK_SIZE, PAGE_SIZE};
+
+/// Memory of the host, aligned to a block.
+struct Arena {
+    /// The first byte.
+    start: NonNull<u8>,
+    /// What the host was asked for.
+    layout: Layout,
+}
+
+impl Arena {
+    /// Takes `size` bytes, whose contents nobody knows.
+    fn new(size: usize) -> Self {
+        let layout = Layout::from_size_align(size, BLOCK_SIZE).unwrap();
+        // SAFETY: the layout is not empty.
+        let start = NonNull::new(unsafe { System.alloc(layout) }).unwrap();
+        Self { start, layout }
+    }
+
+    /// Makes a range of `size` bytes, `offset` bytes into it.
+    fn range(&self, offset: usize, size: usize) -> Option<MemoryRange> {
+        assert!(offset + size <= self.layout.size());
+        // SAFETY: inside, as just checked.
+        let start = unsafe { self.start.add(offset) };
+        // SAFETY: nobody else uses the memory while a test has the handle.
+        unsafe { MemoryRange::install(start, size) }
+    }
+}
+
+impl Drop for Arena {
+    fn drop(&mut self) {
+        // SAFETY: it came from there with this layout.
+        unsafe { System.dealloc(self.start.as_ptr(), self.layout) };
+    }
+}
+
+#[test]
+fn a_page_of_books_is_enough_for_126_mib_and_each_further_one_for_128() {
+    const MIB: usize = 1 << 20;
+    assert_eq!(words_in(1) * BLOCK_SIZE, 126 * MIB);
+    assert_eq!(words_in(2) * BLOCK_SIZE, 254 * MIB);
+    assert_eq!(words_in(9) * BLOCK_SIZE, (126 + 8 * 128) * MIB);
+    for books in 1..100 {
+        assert_eq!(books_for(words_in(books)), books);
+        assert_eq!(books_for(words_in(books) + 1), books + 1);
+    }
+    assert_eq!(books_for(0), 1);
+    assert_eq!(books_for(1), 1);
+}
+
+#[test]
+fn a_range_of_any_offset_and_size_has_the_whole_pages_but_one() {
+    let arena = Arena::new(3 * BLOCK_SIZE);
+    let offsets = [0, 1, 16, 0x1010, PAGE_SIZE - 1, PAGE_SIZE, BLOCK_SIZE - 1];
+    let sizes = [1, 2, 3, 64].map(|pages| pages * PAGE_SIZE);
+    for offset in offsets {
+        for size in sizes
+            .into_iter()
+            .flat_map(|size| [size - 1, size, size + 1, size + 4000])
+        {
+            let start = offset.next_multiple_of(PAGE_SIZE);
+            let pages = (offset + size).saturating_sub(start) / PAGE_SIZE;
+            let Some(range) = arena.range(offset, size) else {
+                assert!(pages < 2, "{pages} pages are enough");
+                continue;
+            };
+            assert_eq!(range.pages(), pages - 1);
+            assert_eq!(range.free_pages(), pages - 1);
+            assert_eq!(range.end(), arena.start.addr().get() + offset + size);
+            assert_eq!(range.address(), arena.start.addr().get() + start);
+        }
+    }
+}
+
+#[test]
+fn books_are_never_taken_back() {
+    let arena = Arena::new(BLOCK_SIZE);
+    let range = arena.range(2 * PAGE_SIZE, 10 * PAGE_SIZE).unwrap();
+    assert!(!range.release(range.address(), 1));
+    assert!(!range.release(range.address(), 2));
+    let all = range.get_run(9, 1).unwrap().addr().get();
+    assert_eq!(all, range.address() + PAGE_SIZE);
+    for (address, pages) in [
+        (all - PAGE_SIZE, 10),
+        (all - PAGE_SIZE, 1),
+        (all - 2 * PAGE_SIZE, 1),
+        (all, 10),
+        (all + 9 * PAGE_SIZE, 1),
+        (all + 1, 1),
+        (all, 0),
+        (all, usize::MAX),
+        (0, 1),
+        (usize::MAX - PAGE_SIZE + 1, 1),
+    ] {
+        assert!(!range.release(address, pages), "{address:#x} {pages}");
+        assert!(!range.resize(address, pages, 1), "{address:#x} {pages}");
+        assert_eq!(range.free_pages(), 0);
+    }
+    assert!(range.release(all, 9));
+    assert!(!range.release(all, 9), "a second time");
+    assert!(!range.resize(all, 8, 9), "not handed out");
+    assert_eq!(range.free_pages(), 9);
+    assert_eq!(range.longest_run(), 9);
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "hundreds of mebibytes")]
+fn a_range_grows_as_far_as_its_page_of_books_and_then_gets_another() {
+    let capacity = words_in(1) * BLOCK_SIZE;
+    let arena = Arena::new(capacity + 4 * BLOCK_SIZE);
+    let range = arena.range(0, capacity - PAGE_SIZE).unwrap();
+    // SAFETY: the arena goes on there, here and below, and nobody else uses it.
+    let extend = |range: MemoryRange, by| unsafe { range.extend(by) };
+    assert_eq!(extend(range, PAGE_SIZE), None);
+    assert_eq!(range.pages(), capacity / PAGE_SIZE - 1);
+    // One page, and less than two, would be books alone: they are kept until there is more.
+    assert_eq!(extend(range, PAGE_SIZE), None);
+    assert_eq!(extend(range, PAGE_SIZE - 1), None);
+    assert_eq!(range.pages(), capacity / PAGE_SIZE - 1);
+    assert_eq!(
+        range.end(),
+        arena.start.addr().get() + capacity + 2 * PAGE_SIZE - 1
+    );
+    let next = extend(range, 2).unwrap();
+    assert_eq!(next.address(), range.end());
+    assert_eq!(next.address(), arena.start.addr().get() + capacity);
+    assert_eq!(next.end(), next.address() + 2 * PAGE_SIZE + 1);
+    assert_eq!((next.pages(), next.free_pages()), (1, 1));
+    assert_eq!(range.longest_run(), capacity / PAGE_SIZE - 1);
+    assert_eq!(extend(next, 3 * BLOCK_SIZE), None);
+    assert_eq!(next.pages(), 3 * 64 + 1);
+    assert!(next.get_block().is_some());
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "hundreds of mebibytes")]
+fn a_large_range_has_more_books_and_one_run_over_all_the_rest() {
+    const SIZE: usize = 300 << 20;
+    let arena = Arena::new(SIZE);
+    let range = arena.range(0, SIZE).unwrap();
+    let pages = SIZE / PAGE_SIZE - 3;
+    assert_eq!(range.pages(), pages);
+    assert_eq!(range.longest_run(), pages);
+    let all = range.get_run(pages, 1).unwrap();
+    assert_eq!(all.addr().get(), range.address() + 3 * PAGE_SIZE);
+    assert!(range.release(all.addr().get(), pages));
+    assert_eq!(range.free_pages(), pages);
+}
