@@ -193,6 +193,16 @@ impl<S: MemorySource, R: RawMutex> Allocator<S, R> {
         self.lock.enter().chain.trim_one(&self.source)
     }
 
+    /// Takes the lock, and with it the right to use the source.
+    pub(crate) fn enter(&self) -> (Entered<'_, R>, &S) {
+        (self.lock.enter(), &self.source)
+    }
+
+    /// Takes the lock, if nobody holds it, and with it the right to use the source.
+    pub(crate) fn try_enter(&self) -> Option<(Entered<'_, R>, &S)> {
+        Some((self.lock.try_enter()?, &self.source))
+    }
+
     /// Hands out memory.
     #[inline]
     pub(crate) fn allocate(&self, layout: Layout) -> Option<Memory> {
@@ -356,7 +366,7 @@ fn panic_on_misuse(misuse: Misuse) {
 
 /// Calls `handler` with what was done wrong.
 #[cold]
-fn report(handler: fn(Misuse), misuse: Misuse) {
+pub(crate) fn report(handler: fn(Misuse), misuse: Misuse) {
     without_unwinding(|| handler(misuse));
 }
 

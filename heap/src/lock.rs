@@ -51,6 +51,11 @@ impl<R: RawMutex> Lock<R> {
     pub(crate) fn enter(&self) -> Entered<'_, R> {
         self.0.lock()
     }
+
+    /// Enters, if nobody is in.
+    pub(crate) fn try_enter(&self) -> Option<Entered<'_, R>> {
+        self.0.try_lock()
+    }
 }
 
 /// Nothing is urgent until the user says what is.

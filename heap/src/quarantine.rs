@@ -50,10 +50,7 @@ impl Quarantine {
     }
 
     /// Sets how many chunks may wait, at most [`CAPACITY`]. What is too many is for the caller to take out.
-    #[cfg_attr(
-        not(feature = "quarantine"),
-        expect(dead_code, reason = "nothing can be set without the feature")
-    )]
+    #[cfg(feature = "quarantine")]
     pub(crate) fn set_limit(&mut self, limit: usize) {
         self.limit = limit.min(CAPACITY);
     }
@@ -70,6 +67,7 @@ impl Quarantine {
     }
 
     /// Returns whether more wait than may.
+    #[cfg(feature = "quarantine")]
     pub(crate) const fn is_over(&self) -> bool {
         self.len > self.limit
     }
