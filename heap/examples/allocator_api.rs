@@ -3,15 +3,17 @@
 //! Run with `cargo run --example allocator_api --features allocator_api` on a nightly Rust.
 #![feature(allocator_api, btreemap_alloc)]
 
-use std::alloc::{GlobalAlloc, Layout, System};
+use core::alloc::{GlobalAlloc, Layout};
+use core::ptr::NonNull;
+use std::alloc::System;
 use std::collections::BTreeMap;
-use std::ptr::NonNull;
 
 use stack_alloc::{Allocator, BLOCK_SIZE, MemorySource};
 
 /// Blocks from the host.
 struct Host;
 
+/// A block's.
 const BLOCK: Layout = match Layout::from_size_align(BLOCK_SIZE, BLOCK_SIZE) {
     Ok(layout) => layout,
     Err(_) => panic!("a block is a valid layout"),

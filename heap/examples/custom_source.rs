@@ -4,9 +4,9 @@
 //! allocator a word with a bit for each block. Blocks go out one at a time and regions as several in a row, and both come
 //! back: at the end the word is what it was.
 
-use std::alloc::{GlobalAlloc, Layout};
-use std::cell::{Cell, UnsafeCell};
-use std::ptr::NonNull;
+use core::alloc::{GlobalAlloc, Layout};
+use core::cell::{Cell, UnsafeCell};
+use core::ptr::NonNull;
 
 use stack_alloc::{Allocator, BLOCK_SIZE, MemorySource};
 
@@ -20,10 +20,12 @@ struct Memory(UnsafeCell<[u8; BLOCKS * BLOCK_SIZE]>);
 // SAFETY: the program never looks at the bytes as such; the heap hands them out to one owner each.
 unsafe impl Sync for Memory {}
 
+/// All there is.
 static MEMORY: Memory = Memory(UnsafeCell::new([0; BLOCKS * BLOCK_SIZE]));
 
 /// A frame allocator: bit n is set while block n is free. The heap calls it with its lock held, so a `Cell` will do.
 struct Frames {
+    /// The word.
     free: Cell<u32>,
 }
 

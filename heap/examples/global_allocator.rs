@@ -3,15 +3,17 @@
 //! Run with `cargo run --example global_allocator`. On a host the memory comes from the system's allocator; a kernel hands
 //! out frames in its place, and gives a lock that masks interrupts as the second type parameter.
 
-use std::alloc::{GlobalAlloc, Layout, System};
+use core::alloc::{GlobalAlloc, Layout};
+use core::ptr::NonNull;
+use std::alloc::System;
 use std::collections::BTreeMap;
-use std::ptr::NonNull;
 
 use stack_alloc::{Allocator, BLOCK_SIZE, MemorySource, PAGE_SIZE};
 
 /// Blocks and regions from the host.
 struct Host;
 
+/// A block's.
 const BLOCK: Layout = match Layout::from_size_align(BLOCK_SIZE, BLOCK_SIZE) {
     Ok(layout) => layout,
     Err(_) => panic!("a block is a valid layout"),
@@ -47,6 +49,7 @@ unsafe impl MemorySource for Host {
     }
 }
 
+/// The program's heap.
 #[global_allocator]
 static HEAP: Allocator<Host> = Allocator::new(Host);
 

@@ -11,7 +11,7 @@
 //!
 //! All else, the `static`, the call of `init`, the tests, stays as it is.
 
-use std::alloc::{GlobalAlloc, Layout};
+use core::alloc::{GlobalAlloc, Layout};
 
 use stack_alloc::{LockedHeap, MisuseKind};
 

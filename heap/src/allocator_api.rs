@@ -45,7 +45,9 @@ impl<S: MemorySource, R: RawMutex> Allocator<S, R> {
             if stays {
                 if zeroed {
                     // SAFETY: the object has `new.size()` bytes now, and what is kept is at most as much.
-                    unsafe { object.add(kept).write_bytes(0, new.size() - kept) };
+                    let rest = unsafe { object.add(kept) };
+                    // SAFETY: so many bytes of the object are behind what is kept.
+                    unsafe { rest.write_bytes(0, new.size() - kept) };
                 }
                 return Ok(NonNull::slice_from_raw_parts(object, new.size()));
             }
@@ -112,5 +114,5 @@ unsafe impl<S: MemorySource, R: RawMutex> AllocatorTrait for Allocator<S, R> {
 fn dangling(layout: Layout) -> NonNull<u8> {
     // An alignment is not 0.
     let address = NonZeroUsize::new(layout.align()).unwrap_or(NonZeroUsize::MIN);
-    NonNull::without_provenance(address)
+    NonNull::dangling().map_addr(|_| address)
 }

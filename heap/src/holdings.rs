@@ -205,11 +205,12 @@ impl Holdings {
         self.runs.remove(block);
         let memory = block.memory();
         self.gone.note(memory.addr().get(), memory.len());
-        // SAFETY, for both: the memory came from this source in this way, its runs are closed and it hangs in no list any
-        // more, so that no handle of it is left but this one.
         if block.is_whole() {
+            // SAFETY: a whole block came by `get_block` of this source. Its runs are closed and it hangs in no list any more,
+            // so that no handle of it is left but this one.
             unsafe { source.release_block(memory.cast()) };
         } else {
+            // SAFETY: likewise, and a part came by `get_part`.
             unsafe { source.release_part(memory) };
         }
     }

@@ -142,7 +142,7 @@ impl<R> fmt::Debug for LockedHeap<R> {
 /// An address must be that of memory whose provenance was exposed, which memory that the program mapped itself counts as.
 pub trait HeapStart: sealed::Sealed {
     /// Returns the start as a pointer.
-    fn as_pointer(self) -> *mut u8;
+    fn into_pointer(self) -> *mut u8;
 }
 
 /// Keeps [`HeapStart`] to the two types that it is meant for.
@@ -154,13 +154,13 @@ mod sealed {
 }
 
 impl HeapStart for usize {
-    fn as_pointer(self) -> *mut u8 {
+    fn into_pointer(self) -> *mut u8 {
         ptr::with_exposed_provenance_mut(self)
     }
 }
 
 impl HeapStart for *mut u8 {
-    fn as_pointer(self) -> *mut u8 {
+    fn into_pointer(self) -> *mut u8 {
         self
     }
 }
@@ -250,7 +250,7 @@ impl<'a, R: RawMutex> HeapGuard<'a, R> {
     ///
     /// As for [`init`](Self::init).
     pub unsafe fn add_region(&mut self, start: impl HeapStart, size: usize) {
-        if let Some(start) = NonNull::new(start.as_pointer()) {
+        if let Some(start) = NonNull::new(start.into_pointer()) {
             // A range that is too small for its own books is of no use, and does no harm.
             // SAFETY: the caller's promise.
             let _ = unsafe { self.regions.add(start, size) };

@@ -86,10 +86,9 @@ fn a_wrong_free_is_reported() {
     heap.set_misuse_handler(remember);
     let small = Layout::new::<u64>();
     let memory = heap.allocate(small).expect("there is memory").cast();
-    // SAFETY: none for the second free, which the heap promises to notice.
-    unsafe {
-        heap.deallocate(memory, small);
-        heap.deallocate(memory, small);
+    for _ in 0..2 {
+        // SAFETY: none for the second free, which the heap promises to notice.
+        unsafe { heap.deallocate(memory, small) };
     }
     assert!(
         seen()
@@ -129,13 +128,16 @@ impl Object {
     /// Changes size and alignment, by the method that the trait has for it.
     fn change(&mut self, heap: &Heap, new: Layout, zeroed: bool) {
         let (old, memory) = (self.layout, self.memory);
-        // SAFETY: the object is live with layout `old`, and its place is forgotten.
-        let changed = unsafe {
-            match new.size() >= old.size() {
-                true if zeroed => heap.grow_zeroed(memory, old, new),
-                true => heap.grow(memory, old, new),
-                false => heap.shrink(memory, old, new),
-            }
+        let grows = new.size() >= old.size();
+        let changed = if grows && zeroed {
+            // SAFETY: the object is live with layout `old`, and its place is forgotten.
+            unsafe { heap.grow_zeroed(memory, old, new) }
+        } else if grows {
+            // SAFETY: likewise.
+            unsafe { heap.grow(memory, old, new) }
+        } else {
+            // SAFETY: likewise.
+            unsafe { heap.shrink(memory, old, new) }
         };
         let changed = changed.expect("there is memory");
         assert_eq!(

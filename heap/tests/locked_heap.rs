@@ -4,6 +4,7 @@ mod common;
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::mem::MaybeUninit;
+use core::ops::Deref;
 use core::ptr::{self, NonNull};
 use std::alloc::System;
 use std::vec::Vec;
@@ -37,13 +38,27 @@ impl Drop for Memory {
     }
 }
 
-/// Returns a heap of `size` bytes that begin `offset` bytes behind a multiple of 256 KiB, and has to be dropped first.
-fn heap(size: usize, offset: usize) -> (Heap, Memory) {
+/// A heap and its memory.
+struct Scene {
+    heap: Heap,
+    memory: Memory,
+}
+
+impl Deref for Scene {
+    type Target = Heap;
+
+    fn deref(&self) -> &Heap {
+        &self.heap
+    }
+}
+
+/// Returns a heap of `size` bytes that begin `offset` bytes behind a multiple of 256 KiB.
+fn heap(size: usize, offset: usize) -> Scene {
     let memory = Memory::new(size, offset);
     let heap = Heap::empty();
-    // SAFETY: the memory lives longer than the heap, which is dropped first, and nobody else uses it.
+    // SAFETY: the memory lives as long as the heap, and nobody else uses it.
     unsafe { heap.lock().init(memory.start.wrapping_add(offset), size) };
-    (heap, memory)
+    Scene { heap, memory }
 }
 
 /// Allocates objects of one layout until there is no more room.
@@ -94,14 +109,13 @@ fn every_way_to_give_memory_gives_the_same_heap() {
     let at_once = Memory::new(size, 0);
     let slice: &'static mut [MaybeUninit<u8>] = Box::leak(Box::new_uninit_slice(size + PAGE_SIZE));
     let (first, second, fourth) = (Heap::empty(), Heap::empty(), Heap::empty());
-    // SAFETY: each heap has memory of its own, which lives longer.
-    let third = unsafe {
-        first.lock().init(by_pointer.start, size);
-        second
-            .lock()
-            .init(by_address.start.expose_provenance(), size);
-        Heap::new(at_once.start, size)
-    };
+    // SAFETY: the heap has memory of its own, which lives as long.
+    unsafe { first.lock().init(by_pointer.start, size) };
+    let address = by_address.start.expose_provenance();
+    // SAFETY: likewise.
+    unsafe { second.lock().init(address, size) };
+    // SAFETY: likewise.
+    let third: Heap = unsafe { LockedHeap::new(at_once.start, size) };
     fourth.lock().init_from_slice(slice);
     for heap in [&first, &second, &third, &fourth] {
         let guard = heap.lock();
@@ -131,7 +145,7 @@ fn memory_of_any_size_and_place_is_of_use_from_three_pages_on() {
             60 * PAGE_SIZE,
             BLOCK_SIZE - 8,
         ] {
-            let (heap, memory) = heap(pages * PAGE_SIZE, offset);
+            let heap = heap(pages * PAGE_SIZE, offset);
             let objects = fill(&heap, layout(16, 8));
             let usable = heap.lock().size() / PAGE_SIZE;
             // A header for each window of 256 KiB that the memory touches, and a page of books.
@@ -144,40 +158,34 @@ fn memory_of_any_size_and_place_is_of_use_from_three_pages_on() {
             );
             assert!(usable + 3 > pages, "{usable} of {pages} pages");
             end(&heap, objects);
-            drop(heap);
-            drop(memory);
         }
     }
 }
 
 #[test]
 fn a_heap_of_100_kib_holds_objects_of_many_sizes_at_once() {
-    let (heap, memory) = heap(100 * 1024, 0x4000);
+    let heap = heap(100 * 1024, 0x4000);
     let mut objects = Vec::new();
     for size in (1..=16)
         .map(|step| step * 64)
         .chain([16, 32, 48, 1280, 1536, 2048, 4096])
     {
-        let object = Object::try_new(&heap, layout(size, 8), 1);
+        let object = Object::try_new(&*heap, layout(size, 8), 1);
         objects.push(object.unwrap_or_else(|| panic!("no room for {size} bytes")));
     }
     heap.check().expect("sound");
     end(&heap, objects);
-    drop(heap);
-    drop(memory);
 }
 
 #[test]
 fn what_is_larger_than_a_block_finds_room_too() {
-    let (heap, memory) = heap(8 << 20, 0x1000);
+    let heap = heap(8 << 20, 0x1000);
     let mut objects = Vec::new();
     for size in [5 << 20, 1 << 20, 300_000, 100_000, 40] {
-        objects.push(Object::try_new(&heap, layout(size, 8), 1).expect("there is room"));
+        objects.push(Object::try_new(&*heap, layout(size, 8), 1).expect("there is room"));
     }
-    assert!(Object::try_new(&heap, layout(5 << 20, 8), 1).is_none());
+    assert!(Object::try_new(&*heap, layout(5 << 20, 8), 1).is_none());
     end(&heap, objects);
-    drop(heap);
-    drop(memory);
 }
 
 #[test]
@@ -202,7 +210,6 @@ fn extending_by_less_than_a_page_adds_up() {
     }
     assert_apart(&objects);
     end(&heap, objects);
-    drop(heap);
 }
 
 #[test]
@@ -211,15 +218,14 @@ fn extending_across_windows_makes_large_objects_possible() {
     let heap = Heap::empty();
     // SAFETY: the memory is longer than all that the heap ever gets of it.
     unsafe { heap.lock().init(memory.start, 100 * 1024) };
-    let first = Object::new(&heap, layout(5000, 8), 1);
-    assert!(Object::try_new(&heap, layout(1 << 20, 8), 1).is_none());
+    let first = Object::new(&*heap, layout(5000, 8), 1);
+    assert!(Object::try_new(&*heap, layout(1 << 20, 8), 1).is_none());
     // SAFETY: as above.
     unsafe { heap.lock().extend((2 << 20) + 123) };
-    let second = Object::new(&heap, layout(1 << 20, 8), 2);
-    let third = Object::new(&heap, layout(600_000, 8), 3);
+    let second = Object::new(&*heap, layout(1 << 20, 8), 2);
+    let third = Object::new(&*heap, layout(600_000, 8), 3);
     assert_apart([&first, &second, &third]);
     end(&heap, [first, second, third]);
-    drop(heap);
 }
 
 #[test]
@@ -230,11 +236,9 @@ fn regions_may_be_anywhere() {
     let heap = Heap::empty();
     let mut given = 0;
     for (number, memory) in (1..6).zip(&pieces) {
+        let start = memory.start.wrapping_add(number * 8);
         // SAFETY: each piece is the heap's alone and lives longer.
-        unsafe {
-            heap.lock()
-                .add_region(memory.start.wrapping_add(number * 8), number * 70_000)
-        };
+        unsafe { heap.lock().add_region(start, number * 70_000) };
         given += number * 70_000;
         assert!(heap.lock().size() + number * 3 * PAGE_SIZE >= given);
     }
@@ -251,12 +255,11 @@ fn regions_may_be_anywhere() {
         .expect("there are some");
     assert!(heap.lock().bottom().addr() - lowest < 2 * PAGE_SIZE);
     end(&heap, objects);
-    drop(heap);
 }
 
 #[test]
 fn the_guard_allocates_and_frees() {
-    let (heap, memory) = heap(1 << 20, 0);
+    let heap = heap(1 << 20, 0);
     let mut guard = heap.lock();
     let (small, large) = (layout(40, 8), layout(500_000, 8));
     let one = guard.allocate_first_fit(small).expect("there is room");
@@ -264,33 +267,28 @@ fn the_guard_allocates_and_frees() {
     assert_eq!(guard.used(), 48 + 123 * PAGE_SIZE);
     assert_eq!(guard.free(), guard.size() - guard.used());
     assert!(heap.try_lock().is_none(), "the guard holds the lock");
-    // SAFETY: both were allocated here, with these layouts.
-    unsafe {
-        guard.deallocate(one, small);
-        guard.deallocate(two, large);
-    }
+    // SAFETY: it was allocated here, with this layout.
+    unsafe { guard.deallocate(one, small) };
+    // SAFETY: likewise.
+    unsafe { guard.deallocate(two, large) };
     assert_eq!(guard.used(), 0);
     drop(guard);
     assert!(heap.try_lock().is_some());
     end(&heap, []);
-    drop(heap);
-    drop(memory);
 }
 
 #[test]
 fn a_wrong_free_by_the_guard_is_reported_when_the_lock_is_free() {
     in_time(|| {
-        let (heap, memory) = heap(1 << 20, 0);
+        let heap = heap(1 << 20, 0);
         heap.set_misuse_handler(remember);
         let mut guard = heap.lock();
         let small = layout(40, 8);
         let object = guard.allocate_first_fit(small).expect("there is room");
         let foreign = NonNull::from(&small).cast();
-        // SAFETY: the first is right; of the others the heap promises to notice that they are wrong.
-        unsafe {
-            guard.deallocate(object, small);
-            guard.deallocate(object, small);
-            guard.deallocate(foreign, small);
+        for wrong_or_right in [object, object, foreign] {
+            // SAFETY: the first is right; of the others the heap promises to notice that they are wrong.
+            unsafe { guard.deallocate(wrong_or_right, small) };
         }
         assert_eq!(seen(), [], "not while the lock is held");
         drop(guard);
@@ -298,24 +296,21 @@ fn a_wrong_free_by_the_guard_is_reported_when_the_lock_is_free() {
         assert_eq!(seen.len(), 1);
         assert_eq!(seen[0].kind, MisuseKind::DoubleFree);
         end(&heap, []);
-        drop(heap);
-        drop(memory);
     });
 }
 
 #[test]
 fn what_the_heap_spends_on_itself_is_its_own() {
-    let (heap, memory) = heap(3 << 20, 0);
-    let object = Object::new(&heap, layout(1 << 20, 8), 1);
+    let heap = heap(3 << 20, 0);
+    let object = Object::new(&*heap, layout(1 << 20, 8), 1);
     assert_eq!(
-        heap.what_is(memory.start.addr()),
+        heap.what_is(heap.memory.start.addr()),
         Place::Foreign,
         "the books of the source"
     );
     let place = heap.what_is(object.pointer().addr() + 5);
     assert_eq!(place.object().map(|object| object.size), Some(1 << 20));
     end(&heap, [object]);
-    drop(heap);
 }
 
 #[test]
@@ -325,21 +320,21 @@ fn random_programs_leave_nothing_behind() {
         (2, 300 * 1024, 0x5008),
         (3, 5 << 20, 0x3f000),
     ] {
-        let (heap, memory) = heap(size, offset);
+        let heap = heap(size, offset);
         let mut numbers = Numbers::new(seed);
         let mut live = Vec::new();
         for step in 0..20_000 {
             if numbers.below(5) < 3 {
                 let layout = layout(numbers.size(13), 1 << numbers.below(8));
                 live.extend(Object::try_new(
-                    &heap,
+                    &*heap,
                     layout,
                     u8::try_from(step % 251).unwrap(),
                 ));
             } else if let Some(object) = numbers.pick(&mut live) {
-                object.free(&heap);
+                object.free(&*heap);
             } else if let Some(mut object) = numbers.pick(&mut live) {
-                object.resize(&heap, numbers.size(15), 9);
+                object.resize(&*heap, numbers.size(15), 9);
                 live.push(object);
             }
             if step % 500 == 0 {
@@ -348,7 +343,5 @@ fn random_programs_leave_nothing_behind() {
             }
         }
         end(&heap, live);
-        drop(heap);
-        drop(memory);
     }
 }

@@ -11,6 +11,7 @@ const HEAP_START: usize = 0x_4444_4444_0000;
 /// Its size in bytes: 100 KiB.
 const HEAP_SIZE: usize = 100 * 1024;
 
+/// The heap.
 #[global_allocator]
 static ALLOCATOR: LockedHeap = LockedHeap::empty();
 
