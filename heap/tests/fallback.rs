@@ -8,7 +8,7 @@ use core::ptr::NonNull;
 
 use stack_alloc::{BLOCK_SIZE, Fallback, MemorySource, NoMemory, Owns, PAGE_SIZE};
 
-use common::arena::Arena;
+use common::fixed_memory::FixedMemory;
 
 /// A source that says of itself what it is told to, and writes down what it is asked.
 #[derive(Default)]
@@ -91,7 +91,7 @@ fn ask_all(source: &impl MemorySource, memory: NonNull<u8>) {
 
 #[test]
 fn a_fallback_asks_the_second_after_a_no_of_the_first() {
-    let arena = Arena::new(BLOCK_SIZE);
+    let arena = FixedMemory::new(BLOCK_SIZE);
     let source = Fallback::new(Scripted::default(), Scripted::default());
     let ask = || {
         let part = source.get_part(PAGE_SIZE).map(NonNull::cast);
@@ -111,7 +111,7 @@ fn a_fallback_asks_the_second_after_a_no_of_the_first() {
 
 #[test]
 fn a_fallback_gives_back_to_the_owner() {
-    let arena = Arena::new(BLOCK_SIZE);
+    let arena = FixedMemory::new(BLOCK_SIZE);
     let memory = |offset| Scripted {
         memory: Cell::new(Some(arena.at(offset))),
         zeroed: offset == 1,
@@ -150,7 +150,7 @@ fn the_largest_region_of_a_fallback_is_that_of_either() {
 
 #[test]
 fn fallbacks_nest() {
-    let arena = Arena::new(12 * BLOCK_SIZE);
+    let arena = FixedMemory::new(12 * BLOCK_SIZE);
     let source = Fallback::new(
         Fallback::new(NoMemory, arena.region(0, 3 * BLOCK_SIZE)),
         Fallback::new(

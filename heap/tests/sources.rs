@@ -10,7 +10,7 @@ use stack_alloc::{
 };
 
 use common::Numbers;
-use common::arena::Arena;
+use common::fixed_memory::FixedMemory;
 
 #[test]
 fn an_empty_source_has_nothing() {
@@ -26,7 +26,7 @@ fn an_empty_source_has_nothing() {
 
 #[test]
 fn a_range_of_100_kib_is_a_part_of_24_pages() {
-    let arena = Arena::new(BLOCK_SIZE);
+    let arena = FixedMemory::new(BLOCK_SIZE);
     let source = arena.source(0x5000, 100 * 1024);
     assert_eq!(source.total_bytes(), 24 * PAGE_SIZE);
     assert_eq!(source.get_block(), None);
@@ -38,7 +38,7 @@ fn a_range_of_100_kib_is_a_part_of_24_pages() {
 
 #[test]
 fn one_page_is_too_small_and_two_are_one() {
-    let arena = Arena::new(BLOCK_SIZE);
+    let arena = FixedMemory::new(BLOCK_SIZE);
     let source = Regions::new();
     assert_eq!(arena.add_to(&source, 0, PAGE_SIZE), Err(TooSmall));
     assert_eq!(arena.add_to(&source, 0, 0), Err(TooSmall));
@@ -52,7 +52,7 @@ fn one_page_is_too_small_and_two_are_one() {
 
 #[test]
 fn the_ragged_ends_of_a_range_become_parts_when_no_block_is_left() {
-    let arena = Arena::new(4 * BLOCK_SIZE);
+    let arena = FixedMemory::new(4 * BLOCK_SIZE);
     // From 10 pages before the second block to 20 pages behind the third.
     let start = BLOCK_SIZE - 10 * PAGE_SIZE;
     let source = arena.source(start, 2 * BLOCK_SIZE + 30 * PAGE_SIZE);
@@ -75,7 +75,7 @@ fn the_ragged_ends_of_a_range_become_parts_when_no_block_is_left() {
 
 #[test]
 fn the_longest_part_is_chosen_among_all_ranges() {
-    let arena = Arena::new(4 * BLOCK_SIZE);
+    let arena = FixedMemory::new(4 * BLOCK_SIZE);
     let source = arena.source(0, 10 * PAGE_SIZE);
     arena.add_to(&source, BLOCK_SIZE, 30 * PAGE_SIZE).unwrap();
     arena
@@ -89,7 +89,7 @@ fn the_longest_part_is_chosen_among_all_ranges() {
 
 #[test]
 fn blocks_leave_the_low_end_to_regions() {
-    let arena = Arena::new(8 * BLOCK_SIZE);
+    let arena = FixedMemory::new(8 * BLOCK_SIZE);
     let source = arena.source(0, 8 * BLOCK_SIZE);
     let region = source.get_region(2 * BLOCK_SIZE, PAGE_SIZE).unwrap();
     let block = source.get_block().unwrap();
@@ -102,7 +102,7 @@ fn blocks_leave_the_low_end_to_regions() {
 
 #[test]
 fn a_region_of_exactly_the_largest_run_succeeds_and_one_page_more_does_not() {
-    let arena = Arena::new(6 * BLOCK_SIZE);
+    let arena = FixedMemory::new(6 * BLOCK_SIZE);
     let source = arena.source(0x1010, 4 * BLOCK_SIZE + 257 * 1024);
     let mut numbers = Numbers::new(7);
     let mut out = Vec::new();
@@ -129,7 +129,7 @@ fn a_region_of_exactly_the_largest_run_succeeds_and_one_page_more_does_not() {
 
 #[test]
 fn regions_are_aligned_beyond_a_block() {
-    let arena = Arena::new(9 * BLOCK_SIZE);
+    let arena = FixedMemory::new(9 * BLOCK_SIZE);
     let source = arena.source(0, 9 * BLOCK_SIZE);
     let align = 4 * BLOCK_SIZE;
     let places = [4, 8].map(|block| arena.at(block * BLOCK_SIZE));
@@ -146,7 +146,7 @@ fn regions_are_aligned_beyond_a_block() {
 
 #[test]
 fn senseless_sizes_and_alignments_are_a_no() {
-    let arena = Arena::new(2 * BLOCK_SIZE);
+    let arena = FixedMemory::new(2 * BLOCK_SIZE);
     let source = arena.source(0, 2 * BLOCK_SIZE);
     assert_eq!(source.get_region(0, PAGE_SIZE), None);
     assert_eq!(source.get_region(PAGE_SIZE, 0), None);
@@ -159,7 +159,7 @@ fn senseless_sizes_and_alignments_are_a_no() {
 
 #[test]
 fn a_region_grows_over_the_seam_of_an_extension() {
-    let arena = Arena::new(3 * BLOCK_SIZE);
+    let arena = FixedMemory::new(3 * BLOCK_SIZE);
     let source = arena.source(0, BLOCK_SIZE);
     let size = 63 * PAGE_SIZE;
     let region = source.get_region(size, PAGE_SIZE).unwrap();
@@ -181,7 +181,7 @@ fn a_region_grows_over_the_seam_of_an_extension() {
 
 #[test]
 fn less_than_a_page_adds_up() {
-    let arena = Arena::new(BLOCK_SIZE);
+    let arena = FixedMemory::new(BLOCK_SIZE);
     let source = arena.source(0x123, 3 * PAGE_SIZE);
     assert_eq!(source.total_bytes(), PAGE_SIZE);
     let mut end = 0x123 + 3 * PAGE_SIZE;
@@ -203,7 +203,7 @@ fn less_than_a_page_adds_up() {
 #[cfg_attr(miri, ignore = "hundreds of mebibytes")]
 fn where_a_page_of_books_is_full_an_extension_becomes_a_range_of_its_own() {
     const FULL: usize = 126 << 20;
-    let arena = Arena::new(FULL + 4 * BLOCK_SIZE);
+    let arena = FixedMemory::new(FULL + 4 * BLOCK_SIZE);
     let source = arena.source(0, FULL - 2 * BLOCK_SIZE);
     assert_eq!(source.largest_region(), FULL - 2 * BLOCK_SIZE - PAGE_SIZE);
     assert_eq!(
@@ -229,7 +229,7 @@ fn where_a_page_of_books_is_full_an_extension_becomes_a_range_of_its_own() {
 
 #[test]
 fn where_no_range_ends_nothing_is_extended() {
-    let arena = Arena::new(BLOCK_SIZE);
+    let arena = FixedMemory::new(BLOCK_SIZE);
     let source = arena.source(0, 3 * PAGE_SIZE);
     for offset in [0, 3 * PAGE_SIZE - 1, 3 * PAGE_SIZE + 1, 4 * PAGE_SIZE] {
         assert_eq!(arena.extend(&source, offset, PAGE_SIZE), Err(NoSuchEnd));
@@ -243,7 +243,7 @@ fn where_no_range_ends_nothing_is_extended() {
 
 #[test]
 fn a_source_owns_its_ranges_and_nothing_between() {
-    let arena = Arena::new(4 * BLOCK_SIZE);
+    let arena = FixedMemory::new(4 * BLOCK_SIZE);
     let source = arena.source(0, BLOCK_SIZE);
     arena.add_to(&source, 2 * BLOCK_SIZE, BLOCK_SIZE).unwrap();
     for (offset, owned) in [
@@ -267,7 +267,7 @@ fn a_source_owns_its_ranges_and_nothing_between() {
 #[cfg(debug_assertions)]
 #[should_panic(expected = "memory goes back once")]
 fn a_second_release_is_noticed_in_debug_builds() {
-    let arena = Arena::new(2 * BLOCK_SIZE);
+    let arena = FixedMemory::new(2 * BLOCK_SIZE);
     let source = arena.source(0, 2 * BLOCK_SIZE);
     let block = source.get_block().unwrap();
     // SAFETY: just handed out.
@@ -279,7 +279,7 @@ fn a_second_release_is_noticed_in_debug_builds() {
 #[test]
 #[cfg(not(debug_assertions))]
 fn a_wrong_release_changes_nothing() {
-    let arena = Arena::new(2 * BLOCK_SIZE);
+    let arena = FixedMemory::new(2 * BLOCK_SIZE);
     let source = arena.source(0, 2 * BLOCK_SIZE);
     let block = source.get_block().unwrap();
     let free = source.free_bytes();
@@ -310,7 +310,7 @@ fn a_source_can_be_sent_to_another_thread() {
 
 #[test]
 fn a_region_is_what_regions_make_of_the_same_memory() {
-    let arena = Arena::new(6 * BLOCK_SIZE);
+    let arena = FixedMemory::new(6 * BLOCK_SIZE);
     let lazy = arena.region(0x1010, 2 * BLOCK_SIZE);
     let eager = arena.source(0x1010 + 3 * BLOCK_SIZE, 2 * BLOCK_SIZE);
     assert!(
@@ -347,7 +347,7 @@ fn a_region_is_what_regions_make_of_the_same_memory() {
 
 #[test]
 fn a_region_that_is_too_small_has_nothing() {
-    let arena = Arena::new(BLOCK_SIZE);
+    let arena = FixedMemory::new(BLOCK_SIZE);
     let source = arena.region(1, 2 * PAGE_SIZE);
     assert_eq!(source.get_part(PAGE_SIZE), None);
     assert_eq!(source.total_bytes(), 0);

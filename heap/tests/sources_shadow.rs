@@ -11,7 +11,7 @@ use proptest::prelude::{Just, ProptestConfig, Strategy};
 use proptest::{prop_oneof, proptest};
 use stack_alloc::{BLOCK_SIZE, MemorySource, PAGE_SIZE, Regions};
 
-use common::arena::Arena;
+use common::fixed_memory::FixedMemory;
 
 /// Pages in a block.
 const PAGES: usize = BLOCK_SIZE / PAGE_SIZE;
@@ -35,7 +35,7 @@ struct Piece {
 
 /// A source of fixed memory beside a plain list of the arena's pages. Each answer of the one is held against the other.
 struct Shadow<'a> {
-    arena: &'a Arena,
+    arena: &'a FixedMemory,
     source: Regions,
     /// Which pages are free.
     free: Vec<bool>,
@@ -50,7 +50,7 @@ struct Shadow<'a> {
 }
 
 impl<'a> Shadow<'a> {
-    fn new(arena: &'a Arena) -> Self {
+    fn new(arena: &'a FixedMemory) -> Self {
         Self {
             arena,
             source: Regions::new(),
@@ -376,7 +376,7 @@ proptest! {
 
     #[test]
     fn any_calls_are_answered_like_a_list_of_pages(layouts in layouts(), calls in calls()) {
-        let arena = Arena::new(if cfg!(miri) { 25 } else { 32 } * BLOCK_SIZE);
+        let arena = FixedMemory::new(if cfg!(miri) { 25 } else { 32 } * BLOCK_SIZE);
         let mut shadow = Shadow::new(&arena);
         add_ranges(&mut shadow, &layouts);
         for call in calls {

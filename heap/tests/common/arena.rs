@@ -1,108 +1,431 @@
-//! Memory to give to a source of fixed memory.
+//! A source over one piece of memory, page by page: blocks, parts of blocks and regions, resized in place, zeroed or not.
+//!
+//! Every page is free, out, or missing, so a test lays out exactly the memory that a heap meets. A wrong release fails.
 
 use core::alloc::{GlobalAlloc, Layout};
+use core::ops::Range;
 use core::ptr::NonNull;
 use std::alloc::System;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use stack_alloc::{BLOCK_SIZE, NoSuchEnd, PAGE_SIZE, Region, Regions, TooSmall};
+use stack_alloc::{Allocator, BLOCK_SIZE, KEPT_BLOCKS, MemorySource, PAGE_SIZE};
 
-use super::layout;
+/// A heap over an [`Arena`].
+pub(crate) type ArenaHeap = Allocator<Arena>;
 
-/// What an arena is full of before it is used.
-const UNTOUCHED: u8 = 0xA5;
+/// Pages in a window of the size of a block.
+pub(crate) const WINDOW: usize = BLOCK_SIZE / PAGE_SIZE;
 
-/// Memory of the host, aligned to four blocks, that knows what was never written to.
+/// How a piece was handed out, and so must come back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Block,
+    Part,
+    Region,
+}
+
+/// What an arena fills memory with before it hands it out, and what it says of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Contents {
+    /// Rubbish, and nothing is said.
+    Unknown,
+    /// Zeros, and it says so.
+    Zeros,
+    /// [`MARK`], and it says that it is zeros: what the heap believes is not cleared.
+    FalseZeros,
+}
+
+/// The byte that says "not cleared".
+pub(crate) const MARK: u8 = 0xaa;
+
+/// What an arena is willing to do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    /// Blocks are given.
+    pub(crate) blocks: bool,
+    /// Parts of up to so many pages are given; 0 for none.
+    pub(crate) part_pages: usize,
+    /// A window of which a part is out already is passed over.
+    pub(crate) one_part_a_window: bool,
+    /// Regions are given.
+    pub(crate) regions: bool,
+    /// Regions are resized.
+    pub(crate) resizes: bool,
+    /// What memory holds.
+    pub(crate) contents: Contents,
+}
+
+impl Rules {
+    /// Everything is done.
+    pub(crate) const ALL: Self = Self {
+        blocks: true,
+        part_pages: WINDOW - 1,
+        one_part_a_window: true,
+        regions: true,
+        resizes: true,
+        contents: Contents::Unknown,
+    };
+
+    /// Parts alone.
+    pub(crate) const PARTS: Self = Self {
+        blocks: false,
+        regions: false,
+        ..Self::ALL
+    };
+
+    /// Blocks alone.
+    pub(crate) const BLOCKS: Self = Self {
+        part_pages: 0,
+        regions: false,
+        ..Self::ALL
+    };
+}
+
+/// What an arena knows of its memory.
+#[derive(Debug)]
+struct State {
+    rules: Rules,
+    /// Pages that can be handed out.
+    free: Vec<bool>,
+    /// First page of everything that is out, with the number of its pages.
+    out: BTreeMap<usize, (usize, Kind)>,
+    requests: usize,
+    /// The request to answer with "no", counted from 1; 0 for none.
+    refused: usize,
+}
+
+/// The source.
 #[derive(Debug)]
 pub(crate) struct Arena {
-    /// The first byte.
-    start: NonNull<u8>,
-    /// What the host was asked for.
+    memory: NonNull<u8>,
     layout: Layout,
+    state: Mutex<State>,
 }
 
 impl Arena {
-    /// Takes `size` bytes and fills them.
-    pub(crate) fn new(size: usize) -> Self {
-        let layout = layout(size, 4 * BLOCK_SIZE);
-        // SAFETY: the layout is not empty.
-        let start = NonNull::new(unsafe { System.alloc(layout) }).expect("there is memory");
-        // SAFETY: it was just handed out.
-        unsafe { start.write_bytes(UNTOUCHED, size) };
-        Self { start, layout }
+    /// Creates an arena of whole windows that has `pages` of them, counted through, and nothing else.
+    pub(crate) fn new(
+        windows: usize,
+        pages: impl IntoIterator<Item = Range<usize>>,
+        rules: Rules,
+    ) -> Self {
+        let layout = super::layout(windows * BLOCK_SIZE, BLOCK_SIZE);
+        // SAFETY: the layout is not empty: there is a window.
+        let memory = NonNull::new(unsafe { System.alloc(layout) }).expect("the host has memory");
+        let mut free = vec![false; windows * WINDOW];
+        for range in pages {
+            free[range].fill(true);
+        }
+        let state = State {
+            rules,
+            free,
+            out: BTreeMap::new(),
+            requests: 0,
+            refused: 0,
+        };
+        Self {
+            memory,
+            layout,
+            state: Mutex::new(state),
+        }
     }
 
-    /// Returns the bytes there are.
-    pub(crate) const fn size(&self) -> usize {
-        self.layout.size()
+    /// Creates an arena of which every page is there.
+    pub(crate) fn full(windows: usize, rules: Rules) -> Self {
+        let all = 0..windows * WINDOW;
+        Self::new(windows, [all], rules)
     }
 
-    /// Returns the address of the byte at `offset`.
-    pub(crate) fn address(&self, offset: usize) -> usize {
-        self.start.addr().get() + offset
+    /// Locks the state, even after a test has failed while it was locked.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the byte at `offset`.
-    #[track_caller]
-    pub(crate) fn at(&self, offset: usize) -> NonNull<u8> {
-        assert!(offset <= self.layout.size());
-        // SAFETY: inside, as just checked.
-        unsafe { self.start.add(offset) }
+    /// Returns the address of page `page`.
+    pub(crate) fn address(&self, page: usize) -> usize {
+        self.memory.addr().get() + page * PAGE_SIZE
     }
 
-    /// Gives `size` bytes at `offset` to `source`.
-    #[track_caller]
-    pub(crate) fn add_to(
+    /// Returns the bytes that are out.
+    pub(crate) fn bytes_out(&self) -> usize {
+        let state = self.state();
+        state.out.values().map(|(pages, _)| pages * PAGE_SIZE).sum()
+    }
+
+    /// Returns how many pieces of a kind are out.
+    pub(crate) fn pieces_out(&self, kind: Kind) -> usize {
+        let state = self.state();
+        state.out.values().filter(|piece| piece.1 == kind).count()
+    }
+
+    /// Returns first page, pages and kind of everything that is out.
+    pub(crate) fn out(&self) -> Vec<(usize, usize, Kind)> {
+        let state = self.state();
+        let pieces = state.out.iter();
+        pieces
+            .map(|(first, (pages, kind))| (*first, *pages, *kind))
+            .collect()
+    }
+
+    /// Returns the number of pages that can be handed out.
+    pub(crate) fn free_pages(&self) -> usize {
+        self.state().free.iter().filter(|free| **free).count()
+    }
+
+    /// Returns how often memory was asked for.
+    pub(crate) fn requests(&self) -> usize {
+        self.state().requests
+    }
+
+    /// Makes the `number`-th request from the first one on, and that one alone, fail.
+    pub(crate) fn refuse(&self, number: usize) {
+        self.state().refused = number;
+    }
+
+    /// Changes what the arena is willing to do.
+    pub(crate) fn set_rules(&self, change: impl FnOnce(&mut Rules)) {
+        change(&mut self.state().rules);
+    }
+
+    /// Adds pages that were missing.
+    pub(crate) fn add_pages(&self, pages: Range<usize>) {
+        self.state().free[pages].fill(true);
+    }
+
+    /// Takes away every free page.
+    pub(crate) fn take_free_pages(&self) {
+        self.state().free.fill(false);
+    }
+
+    /// Returns the memory of page `page`, with provenance for all of the arena.
+    fn page(&self, page: usize) -> NonNull<u8> {
+        assert!((page * PAGE_SIZE) < self.layout.size());
+        // SAFETY: inside the arena (checked).
+        unsafe { self.memory.add(page * PAGE_SIZE) }
+    }
+
+    /// Fills `pages` as the rules say.
+    fn fill(&self, pages: Range<usize>, contents: Contents) {
+        let byte = match contents {
+            Contents::Unknown => 0xdd,
+            Contents::Zeros => 0,
+            Contents::FalseZeros => MARK,
+        };
+        let len = pages.len() * PAGE_SIZE;
+        // SAFETY: the pages are free, so nobody uses them, and all of them are in the arena.
+        unsafe { self.page(pages.start).write_bytes(byte, len) };
+    }
+
+    /// Counts a request and answers it with the pages that `choose` finds.
+    fn give(
         &self,
-        source: &Regions,
-        offset: usize,
-        size: usize,
-    ) -> Result<(), TooSmall> {
-        assert!(offset + size <= self.layout.size());
-        // SAFETY: inside, and each test gives its bytes away once and drops the arena last.
-        unsafe { source.add(self.at(offset), size) }
+        kind: Kind,
+        choose: impl FnOnce(&State) -> Option<Range<usize>>,
+    ) -> Option<NonNull<[u8]>> {
+        let mut state = self.state();
+        state.requests += 1;
+        if state.requests == state.refused {
+            return None;
+        }
+        let pages = choose(&state)?;
+        assert!(state.free[pages.clone()].iter().all(|free| *free));
+        state.free[pages.clone()].fill(false);
+        state.out.insert(pages.start, (pages.len(), kind));
+        self.fill(pages.clone(), state.rules.contents);
+        let memory = self.page(pages.start);
+        Some(NonNull::slice_from_raw_parts(
+            memory,
+            pages.len() * PAGE_SIZE,
+        ))
     }
 
-    /// Gives the `by` bytes at `offset` to the range of `source` that ends there.
+    /// Takes pages back.
     #[track_caller]
-    pub(crate) fn extend(
-        &self,
-        source: &Regions,
-        offset: usize,
-        by: usize,
-    ) -> Result<(), NoSuchEnd> {
-        assert!(offset + by <= self.layout.size());
-        // SAFETY: inside, and each test gives its bytes away once and drops the arena last. Every range was added with a
-        // pointer to the whole arena.
-        unsafe { source.extend(self.address(offset), by) }
+    fn take(&self, memory: NonNull<u8>, size: usize, kind: Kind) {
+        let mut state = self.state();
+        let first = (memory.addr().get() - self.memory.addr().get()) / PAGE_SIZE;
+        let pages = size / PAGE_SIZE;
+        assert_eq!(state.out.remove(&first), Some((pages, kind)));
+        state.free[first..first + pages].fill(true);
+        self.fill(first..first + pages, Contents::Unknown);
+    }
+}
+
+impl State {
+    /// Returns the free ranges of `pages` pages that begin at a multiple of `align` pages of the arena, lowest first.
+    fn ranges(&self, pages: usize, align: usize) -> impl Iterator<Item = Range<usize>> + '_ {
+        (0..self.free.len())
+            .step_by(align)
+            .map(move |first| first..first + pages)
+            .filter(|range| range.end <= self.free.len())
+            .filter(|range| self.free[range.clone()].iter().all(|free| *free))
     }
 
-    /// Returns a source over `size` bytes at `offset`.
-    #[track_caller]
-    pub(crate) fn source(&self, offset: usize, size: usize) -> Regions {
-        let source = Regions::new();
-        self.add_to(&source, offset, size).expect("large enough");
-        source
+    /// Returns the first and longest free range inside a window, cut off at `most` pages.
+    fn longest_part(&self, most: usize) -> Option<Range<usize>> {
+        let mut best = 0..0;
+        let mut first = 0;
+        for page in 0..self.free.len() {
+            if page % WINDOW == 0 || !self.free[page] {
+                first = page;
+            }
+            let is_open = !self.rules.one_part_a_window || !self.has_part_in(page / WINDOW);
+            let start = if self.free[first] { first } else { first + 1 };
+            let end = (page + 1).min(start + most);
+            if end > start + best.len() && is_open {
+                best = start..end;
+            }
+        }
+        Some(best).filter(|best| !best.is_empty())
     }
 
-    /// Returns a source with the same memory that takes it at the first request.
-    #[track_caller]
-    pub(crate) fn region(&self, offset: usize, size: usize) -> Region {
-        assert!(offset + size <= self.layout.size());
-        // SAFETY: inside, and each test gives its bytes away once and drops the arena last.
-        unsafe { Region::new(self.at(offset), size) }
-    }
-
-    /// Returns whether the page at `offset` is as it was when the arena was made.
-    pub(crate) fn is_untouched(&self, offset: usize) -> bool {
-        // SAFETY: inside, since offsets are those of pages of the arena, and nobody writes meanwhile.
-        let page = unsafe { self.at(offset).cast::<[u8; PAGE_SIZE]>().as_ref() };
-        *page == [UNTOUCHED; PAGE_SIZE]
+    /// Returns whether a part of a window is out.
+    fn has_part_in(&self, window: usize) -> bool {
+        let is_there = |(first, piece): (&usize, &(usize, Kind))| {
+            first / WINDOW == window && piece.1 == Kind::Part
+        };
+        self.out.iter().any(is_there)
     }
 }
 
 impl Drop for Arena {
     fn drop(&mut self) {
-        // SAFETY: it came from there with this layout.
-        unsafe { System.dealloc(self.start.as_ptr(), self.layout) };
+        // SAFETY: the memory came from `System` with this layout; the heap that used it is gone.
+        unsafe { System.dealloc(self.memory.as_ptr(), self.layout) };
     }
+}
+
+// SAFETY: the memory is the arena's own, and nobody reads the pointer but to hand it out.
+unsafe impl Send for Arena {}
+
+// SAFETY: what changes is behind a mutex.
+unsafe impl Sync for Arena {}
+
+// SAFETY: pages are handed out once until they come back, in ranges that are as long, aligned and inside a window as asked;
+// `Contents::FalseZeros` breaks the promise of zeros in tests that look for just that.
+unsafe impl MemorySource for Arena {
+    fn get_block(&self) -> Option<NonNull<u8>> {
+        self.give(Kind::Block, |state| {
+            let range = state.ranges(WINDOW, WINDOW).next();
+            range.filter(|_| state.rules.blocks)
+        })
+        .map(NonNull::cast)
+    }
+
+    unsafe fn release_block(&self, block: NonNull<u8>) {
+        self.take(block, BLOCK_SIZE, Kind::Block);
+    }
+
+    fn get_part(&self, least: usize) -> Option<NonNull<[u8]>> {
+        assert!(least > 0 && least % PAGE_SIZE == 0 && least < BLOCK_SIZE);
+        self.give(Kind::Part, |state| {
+            let part = state.longest_part(state.rules.part_pages)?;
+            Some(part).filter(|part| part.len() * PAGE_SIZE >= least)
+        })
+    }
+
+    unsafe fn release_part(&self, part: NonNull<[u8]>) {
+        self.take(part.cast(), part.len(), Kind::Part);
+    }
+
+    fn get_region(&self, size: usize, align: usize) -> Option<NonNull<u8>> {
+        assert!(size > 0 && size % PAGE_SIZE == 0 && align >= PAGE_SIZE);
+        self.give(Kind::Region, |state| {
+            let range = state.ranges(size / PAGE_SIZE, 1).find(|range| {
+                let address = self.memory.addr().get() + range.start * PAGE_SIZE;
+                address % align == 0
+            });
+            range.filter(|_| state.rules.regions)
+        })
+        .map(NonNull::cast)
+    }
+
+    unsafe fn release_region(&self, region: NonNull<u8>, size: usize) {
+        self.take(region, size, Kind::Region);
+    }
+
+    unsafe fn resize_region(&self, region: NonNull<u8>, size: usize, new_size: usize) -> bool {
+        assert!(new_size > 0 && new_size % PAGE_SIZE == 0 && new_size != size);
+        let mut state = self.state();
+        state.requests += 1;
+        if state.requests == state.refused || !state.rules.resizes {
+            return false;
+        }
+        let first = (region.addr().get() - self.memory.addr().get()) / PAGE_SIZE;
+        let (end, new_end) = (first + size / PAGE_SIZE, first + new_size / PAGE_SIZE);
+        let (pages, kind) = state.out[&first];
+        assert_eq!(pages * PAGE_SIZE, size, "resized with another size");
+        if new_end > end {
+            if new_end > state.free.len() || !state.free[end..new_end].iter().all(|free| *free) {
+                return false;
+            }
+            state.free[end..new_end].fill(false);
+            self.fill(end..new_end, Contents::Unknown);
+        } else {
+            state.free[new_end..end].fill(true);
+            self.fill(new_end..end, Contents::Unknown);
+        }
+        state.out.insert(first, (new_end - first, kind));
+        true
+    }
+
+    fn is_zeroed(&self, memory: NonNull<u8>) -> bool {
+        let first = (memory.addr().get() - self.memory.addr().get()) / PAGE_SIZE;
+        let state = self.state();
+        assert!(state.out.contains_key(&first), "asked of what is not out");
+        state.rules.contents != Contents::Unknown
+    }
+
+    fn largest_region(&self) -> usize {
+        let state = self.state();
+        if !state.rules.regions {
+            return 0;
+        }
+        let longest = state
+            .free
+            .split(|free| !free)
+            .map(<[bool]>::len)
+            .max()
+            .unwrap_or(0);
+        longest * PAGE_SIZE
+    }
+}
+
+/// Asserts that every invariant of `heap` holds, and that it holds exactly what its source gave.
+#[track_caller]
+pub(crate) fn assert_arena_sound(heap: &ArenaHeap) {
+    heap.check().expect("the heap is sound");
+    let statistics = heap.statistics();
+    assert_eq!(statistics.bytes_held, heap.source().bytes_out());
+    let (blocks, parts) = (
+        heap.source().pieces_out(Kind::Block),
+        heap.source().pieces_out(Kind::Part),
+    );
+    assert_eq!(statistics.blocks, blocks + parts);
+    let regions = heap.source().pieces_out(Kind::Region);
+    assert_eq!(statistics.regions.live, regions as u64);
+    assert!(statistics.bytes_held_peak >= statistics.bytes_held);
+}
+
+/// Asserts that `heap`, in which nothing is live, keeps a few blocks at most and gives all back when asked.
+#[track_caller]
+pub(crate) fn assert_arena_empty(heap: &ArenaHeap) {
+    assert_arena_sound(heap);
+    let statistics = heap.statistics();
+    assert_eq!(statistics.live(), 0);
+    assert_eq!(statistics.bytes_requested, 0);
+    assert_eq!(statistics.bytes_used, 0);
+    assert!(statistics.blocks_idle <= KEPT_BLOCKS);
+    assert_eq!(
+        statistics.blocks,
+        statistics.blocks_idle + statistics.blocks_reserved
+    );
+    heap.trim();
+    assert_arena_sound(heap);
+    let statistics = heap.statistics();
+    assert_eq!(
+        heap.source().bytes_out(),
+        statistics.blocks_reserved * BLOCK_SIZE
+    );
 }

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 pub(crate) mod arena;
+pub(crate) mod fixed_memory;
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::RefCell;
