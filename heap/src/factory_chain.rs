@@ -409,8 +409,13 @@ impl FactoryChain {
         if let Some(run) = self.open(pages, 1, use_of_pages, class.chunks_in(pages), source) {
             return Some(run);
         }
-        let pages = self.holdings.runs.longest();
-        if pages < class.fewest_pages() {
+        let fewest = class.fewest_pages();
+        if self.holdings.runs.longest() < fewest && fewest < pages {
+            // The source may have a part that is too short for such a stack, but not for a shorter one.
+            self.holdings.add_block(fewest, 1, source);
+        }
+        let pages = pages.min(self.holdings.runs.longest());
+        if pages < fewest {
             return None;
         }
         self.holdings

@@ -390,6 +390,33 @@ fn the_least_part_that_can_hold_an_object_does() {
     }
 }
 
+#[test]
+fn the_least_part_helps_a_large_heap_too() {
+    // Eight whole windows, so that stacks have their full length, and a few pages more.
+    for class in heap_of_part(0, 2).statistics().classes {
+        let size = class.chunk_size;
+        let pages = size.div_ceil(PAGE_SIZE) + 1;
+        let windows = 8;
+        let all = 0..windows * WINDOW + pages;
+        let rules = Rules {
+            regions: false,
+            ..Rules::ALL
+        };
+        let heap = Allocator::new(Arena::new(windows + 1, [all], rules));
+        let mut objects = fill_up(&heap, 63 * PAGE_SIZE);
+        assert_eq!(objects.len(), windows);
+        objects.extend(Object::try_new(&heap, layout(size, 1), 2));
+        assert_eq!(
+            objects.len(),
+            windows + 1,
+            "{size} bytes with {pages} pages left in the source"
+        );
+        assert_arena_sound(&heap);
+        free_all(&heap, objects);
+        assert_arena_empty(&heap);
+    }
+}
+
 /// Pages of a heap of 100 KiB.
 const SMALL: usize = 25;
 
