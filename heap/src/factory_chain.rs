@@ -475,18 +475,15 @@ impl FactoryChain {
         self.retire_surplus(block, source);
     }
 
-    /// Follows up on `block` falling idle: a reserve that is short gets it. If it is one too many, one goes back to the
-    /// source, rather one that spare stacks divide than one that is all of a piece and fits the next large run.
+    /// Follows up on `block` falling idle: a reserve that is short gets it. If it is one too many, the one with the shortest
+    /// run of free pages goes back to the source: a short part, or one that spare stacks divide. What is all of a piece fits
+    /// the next large run.
     fn retire_surplus<S: MemorySource>(&mut self, block: Block, source: &S) {
         if block.is_idle() && block.is_whole() && self.reserve_is_short() {
             self.retire(block, source);
         } else if self.holdings.runs.is_surplus(block) {
-            let divided = self
-                .holdings
-                .runs
-                .idle()
-                .find(|idle| !idle.leads.get().is_empty());
-            self.retire(divided.unwrap_or(block), source);
+            let least = self.holdings.runs.idle().min_by_key(|idle| idle.longest());
+            self.retire(least.unwrap_or(block), source);
         }
     }
 

@@ -417,6 +417,33 @@ fn the_least_part_helps_a_large_heap_too() {
     }
 }
 
+#[test]
+fn idle_parts_do_not_make_blocks_go_to_and_fro() {
+    let parts = KEPT_BLOCKS;
+    let pages = (1..=parts).map(|window| window * WINDOW..window * WINDOW + 10);
+    let pages = pages.chain(once(0..WINDOW));
+    let rules = Rules {
+        regions: false,
+        ..Rules::ALL
+    };
+    let heap = Allocator::new(Arena::new(1 + parts, pages, rules));
+    let run = Object::new(&heap, layout(63 * PAGE_SIZE, 8), 1);
+    let in_parts = fill_up(&heap, 9 * PAGE_SIZE);
+    assert_eq!(in_parts.len(), parts);
+    free_all(&heap, in_parts);
+    assert_eq!(heap.statistics().blocks_idle, KEPT_BLOCKS);
+    run.free(&heap);
+    let before = heap.source().requests();
+    for _ in 0..100 {
+        Object::new(&heap, layout(63 * PAGE_SIZE, 8), 2).free(&heap);
+    }
+    assert!(
+        heap.source().requests() <= before + 1,
+        "asked the source again and again"
+    );
+    assert_arena_empty(&heap);
+}
+
 /// Pages of a heap of 100 KiB.
 const SMALL: usize = 25;
 
