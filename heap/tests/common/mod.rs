@@ -3,6 +3,7 @@
 
 pub(crate) mod arena;
 pub(crate) mod fixed_memory;
+pub(crate) mod program;
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::RefCell;
@@ -60,7 +61,7 @@ pub(crate) fn assert_empty(heap: &Heap) {
 #[derive(Debug)]
 struct Ledger {
     /// Size and alignment of everything handed out and not returned.
-    out: BTreeMap<usize, Layout>,
+    out: BTreeMap<NonNull<u8>, Layout>,
     /// Bytes in `out`.
     bytes_out: usize,
     /// Bytes that may still be handed out.
@@ -70,6 +71,9 @@ struct Ledger {
     /// The request to answer with "no", counted from 1; 0 for none.
     refused: usize,
 }
+
+// SAFETY: its pointers are numbers to look up by, and memory to give back when nobody uses it any more.
+unsafe impl Send for Ledger {}
 
 /// A source over the host's allocator with a limit in bytes, which panics on a wrong release.
 #[derive(Debug)]
@@ -99,7 +103,17 @@ impl CountingSource {
 
     /// Returns the addresses of the blocks and regions that are out, lowest first.
     pub(crate) fn addresses(&self) -> Vec<usize> {
-        self.ledger().out.keys().copied().collect()
+        let ledger = self.ledger();
+        ledger.out.keys().map(|piece| piece.addr().get()).collect()
+    }
+
+    /// Returns whether `address` lies in a block or region that is out.
+    pub(crate) fn owns(&self, address: usize) -> bool {
+        let ledger = self.ledger();
+        let mut pieces = ledger.out.iter();
+        pieces.any(|(piece, layout)| {
+            (piece.addr().get()..piece.addr().get() + layout.size()).contains(&address)
+        })
     }
 
     /// Returns how often the source was asked for a block or region.
@@ -122,6 +136,12 @@ impl CountingSource {
         self.ledger().refused = number;
     }
 
+    /// Returns whether a request has been refused since there had been `requests` of them.
+    pub(crate) fn has_refused_since(&self, requests: usize) -> bool {
+        let ledger = self.ledger();
+        (requests + 1..=ledger.requests).contains(&ledger.refused)
+    }
+
     /// Locks the ledger, even after a test has failed while it was locked.
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -139,9 +159,7 @@ impl CountingSource {
         let memory = NonNull::new(unsafe { System.alloc(layout) })?;
         ledger.left = left;
         ledger.bytes_out += layout.size();
-        ledger
-            .out
-            .insert(memory.as_ptr().expose_provenance(), layout);
+        ledger.out.insert(memory, layout);
         Some(memory)
     }
 
@@ -151,7 +169,7 @@ impl CountingSource {
         let mut ledger = self.ledger();
         let layout = ledger
             .out
-            .remove(&memory.addr().get())
+            .remove(&memory)
             .expect("released what is not out");
         assert_eq!(layout.size(), size, "released with another size");
         ledger.left += size;
@@ -167,9 +185,9 @@ impl Drop for CountingSource {
     /// Takes back what a heap that is dropped with live objects still holds.
     fn drop(&mut self) {
         let out = core::mem::take(&mut self.ledger().out);
-        for (address, layout) in out {
+        for (memory, layout) in out {
             // SAFETY: the ledger says that this came from `System` with `layout`; the heap that used it is gone.
-            unsafe { System.dealloc(core::ptr::with_exposed_provenance_mut(address), layout) };
+            unsafe { System.dealloc(memory.as_ptr(), layout) };
         }
     }
 }

@@ -1,0 +1,407 @@
+//! Programs for a heap: lists of actions, made of any bytes, and run against a list of what should be live.
+//!
+//! They serve three kinds of test: random programs (`tests/shadow.rs`), the search of a fuzzer (`fuzz/`), and what it
+//! found (`tests/fuzz_corpus.rs`).
+//!
+//! A new action is a variant of [`Action`], a line in [`Action::read`] and an arm in [`Shadow::step`]; the random
+//! programs then have it too, since they are made of random bytes.
+
+use core::alloc::Layout;
+use core::cmp::{max, min};
+use std::collections::BTreeMap;
+
+use stack_alloc::{BLOCK_SIZE, MisuseKind, PAGE_SIZE};
+
+use super::{
+    Heap, Object, assert_empty, assert_sound, give_back, heap, layout, reallocate, remember, seen,
+};
+
+/// The most actions of one program, so that no input of the fuzzer takes long.
+const LONGEST_PROGRAM: usize = 256;
+
+/// The most objects that one action makes or frees: a stack of the smallest chunks in a page of its own, and one more.
+const MOST_AT_ONCE: usize = 257;
+
+/// The most bytes that one action allocates as many objects.
+const MOST_BYTES_AT_ONCE: usize = 2 * BLOCK_SIZE;
+
+/// The bytes that the source gives at first: more than most programs ask for, and at most some milliseconds' work.
+const LIMIT: usize = 16 << 20;
+
+/// One step of a program. Where one names the `n`-th object, it is that of the live ones, modulo their number; while
+/// nothing is live, it does nothing.
+#[derive(Clone, Debug)]
+pub(crate) enum Action {
+    /// Allocate, perhaps zeroed.
+    Allocate {
+        size: usize,
+        align: usize,
+        zeroed: bool,
+    },
+    /// Allocate objects of one size, so that stacks fill up.
+    AllocateMany { count: usize, size: usize },
+    /// Free the n-th object.
+    Free(usize),
+    /// Free the n-th object again and again.
+    FreeMany { count: usize, n: usize },
+    /// Reallocate the n-th object to this size.
+    Reallocate(usize, usize),
+    /// Give back what is not needed.
+    Trim,
+    /// Make the source refuse the n-th request from now on, counted from 1.
+    Refuse(usize),
+    /// Let the source give so many bytes more.
+    Limit(usize),
+    /// Free the n-th object, and at once a second time.
+    FreeTwice(usize),
+    /// Free and reallocate, wrongly, the n-th object or something near it.
+    Mistake(usize, Mistake),
+}
+
+/// A wrong free of a live object.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Mistake {
+    /// The pointer leads inside the object, so many bytes behind its start, modulo its size.
+    Inside(usize),
+    /// The size is so much larger that another kind of object has it.
+    TooLarge,
+    /// The size is so much smaller that another kind of object has it, where that can be.
+    TooSmall,
+    /// The alignment is one that the address lacks.
+    TooAligned,
+    /// The pointer leads to a variable of the test.
+    Foreign,
+    /// The pointer is null.
+    Null,
+}
+
+/// Makes a program of bytes. Any bytes are one; what is missing at the end is taken for zeros.
+pub(crate) fn decode(bytes: &[u8]) -> Vec<Action> {
+    let mut bytes = Bytes(bytes);
+    let next = || (!bytes.0.is_empty()).then(|| Action::read(&mut bytes));
+    core::iter::from_fn(next).take(LONGEST_PROGRAM).collect()
+}
+
+impl Action {
+    /// Reads the next action. How likely it is to be this or that one is the part that it has of a byte's values.
+    fn read(bytes: &mut Bytes<'_>) -> Self {
+        match bytes.byte() {
+            code @ 0x00..0x40 => Self::Allocate {
+                size: bytes.size(),
+                align: bytes.align(),
+                zeroed: code % 4 == 3,
+            },
+            0x40..0x50 => {
+                let (count, size) = (1 + bytes.byte(), bytes.size());
+                Self::AllocateMany {
+                    count: count.min(MOST_BYTES_AT_ONCE / size.max(1)),
+                    size,
+                }
+            }
+            0x50..0x60 => Self::FreeMany {
+                count: 1 + bytes.byte(),
+                n: bytes.byte(),
+            },
+            0x60..0x80 => Self::Reallocate(bytes.byte(), bytes.size()),
+            0x80..0x88 => Self::Trim,
+            0x88..0x90 => Self::Refuse(1 + bytes.byte() % 8),
+            0x90..0x98 => Self::Limit(bytes.size()),
+            0x98..0xa0 => Self::Limit(LIMIT),
+            0xa0..0xa8 => Self::FreeTwice(bytes.byte()),
+            0xa8..0xb0 => Self::Mistake(bytes.byte(), Mistake::read(bytes)),
+            // Whatever no other action has.
+            _ => Self::Free(bytes.byte()),
+        }
+    }
+}
+
+impl Mistake {
+    fn read(bytes: &mut Bytes<'_>) -> Self {
+        match bytes.byte() % 8 {
+            0..=2 => Self::Inside(bytes.size()),
+            3 => Self::TooLarge,
+            4 => Self::TooSmall,
+            5 => Self::TooAligned,
+            6 => Self::Foreign,
+            _ => Self::Null,
+        }
+    }
+}
+
+/// What is left of a program's bytes.
+struct Bytes<'bytes>(&'bytes [u8]);
+
+impl Bytes<'_> {
+    /// Takes one byte, 0 when none is left.
+    fn byte(&mut self) -> usize {
+        let Some((first, rest)) = self.0.split_first() else {
+            return 0;
+        };
+        self.0 = rest;
+        usize::from(*first)
+    }
+
+    /// Takes a size of two bytes: 0, or 1 byte to 1 MiB, spread over its logarithm.
+    fn size(&mut self) -> usize {
+        let number = self.byte() << 8 | self.byte();
+        if number == 0 {
+            return 0;
+        }
+        let (log, noise) = ((number >> 11) % 20, number & 0x7ff);
+        (1 << log) + ((noise << log) >> 11)
+    }
+
+    /// Takes an alignment of one byte: mostly 16 bytes at most, sometimes up to a page, seldom up to 2 MiB.
+    fn align(&mut self) -> usize {
+        match self.byte() {
+            number @ 0x00..0xa0 => 1 << (number % 5),
+            number @ 0xa0..0xe0 => 1 << (number % 13),
+            number => 1 << (number % 22),
+        }
+    }
+}
+
+/// Runs a program on a new heap, and asserts that the heap does what it promises at every step and is empty afterwards.
+pub(crate) fn run(actions: &[Action]) {
+    let mut shadow = Shadow::new();
+    for (step, action) in (1_u8..=250).cycle().zip(actions) {
+        shadow.step(action, step);
+        assert_eq!(seen(), [], "{action:?} is right, and was called a misuse");
+        // The walk through the heap is the costly part: all the same, no fault goes unseen for more than a few steps.
+        if step % 4 == 0 {
+            shadow.assert_counted();
+        }
+    }
+    shadow.end();
+}
+
+/// The heap, and what it should hold.
+struct Shadow {
+    heap: Heap,
+    live: Vec<Object>,
+    /// Start and end of every live object. An empty one has its address to itself.
+    places: BTreeMap<usize, usize>,
+    /// How many requests were answered with null.
+    failures: u64,
+}
+
+impl Shadow {
+    fn new() -> Self {
+        let heap = heap(LIMIT);
+        heap.set_misuse_handler(remember);
+        Self {
+            heap,
+            live: Vec::new(),
+            places: BTreeMap::new(),
+            failures: 0,
+        }
+    }
+
+    /// Does one step in both.
+    fn step(&mut self, action: &Action, fill: u8) {
+        match *action {
+            Action::Allocate {
+                size,
+                align,
+                zeroed,
+            } => self.allocate(layout(size, align), zeroed, fill),
+            Action::AllocateMany { count, size } => {
+                for _ in 0..min(count, MOST_AT_ONCE) {
+                    self.allocate(layout(size, 1), false, fill);
+                }
+            }
+            Action::Free(n) => self.free(n),
+            Action::FreeMany { count, n } => {
+                for _ in 0..min(count, MOST_AT_ONCE) {
+                    self.free(n);
+                }
+            }
+            Action::Reallocate(n, size) => self.reallocate(n, size, fill),
+            Action::Trim => self.heap.trim(),
+            Action::Refuse(n) => {
+                let source = self.heap.source();
+                source.refuse(source.requests() + n);
+            }
+            Action::Limit(bytes) => self.heap.source().set_left(bytes),
+            Action::FreeTwice(n) => self.free_twice(n),
+            Action::Mistake(n, mistake) => self.make(mistake, n),
+        }
+    }
+
+    fn allocate(&mut self, layout: Layout, zeroed: bool, fill: u8) {
+        let before = Prospects::of(&self.heap);
+        let object = if zeroed {
+            Object::try_zeroed(&self.heap, layout, fill)
+        } else {
+            Object::try_new(&self.heap, layout, fill)
+        };
+        match object {
+            Some(object) => self.add(object),
+            None => self.fail(&before, layout),
+        }
+    }
+
+    fn reallocate(&mut self, n: usize, size: usize, fill: u8) {
+        let Some(mut object) = self.remove(n) else {
+            return;
+        };
+        let before = Prospects::of(&self.heap);
+        if !object.resize(&self.heap, size, fill) {
+            self.fail(&before, layout(size, object.layout().align()));
+        }
+        self.add(object);
+    }
+
+    fn free(&mut self, n: usize) {
+        if let Some(object) = self.remove(n) {
+            object.free(&self.heap);
+        }
+    }
+
+    fn free_twice(&mut self, n: usize) {
+        let Some(object) = self.remove(n) else {
+            return;
+        };
+        let (pointer, layout) = (object.pointer(), object.layout());
+        object.free(&self.heap);
+        let kind = if self.heap.source().owns(pointer.addr()) {
+            MisuseKind::DoubleFree
+        } else {
+            MisuseKind::GoneBack
+        };
+        self.assert_refused(pointer, layout, &[kind]);
+    }
+
+    /// Makes a mistake with the n-th object.
+    fn make(&mut self, mistake: Mistake, n: usize) {
+        if self.live.is_empty() {
+            return;
+        }
+        let object = &self.live[n % self.live.len()];
+        let (pointer, right) = (object.pointer(), object.layout());
+        let (size, align) = (right.size(), right.align());
+        match mistake {
+            Mistake::Inside(offset) => {
+                // The smallest object has 16 bytes, whatever was asked for.
+                let offset = 1 + offset % (max(size, 16) - 1);
+                let inside = pointer.wrapping_add(offset);
+                self.assert_refused(inside, right, &[MisuseKind::Interior]);
+            }
+            // No size is rounded up to more than twice as much, or to its alignment.
+            Mistake::TooLarge => {
+                let wrong = layout(2 * max(max(size, align), 16) + 1, align);
+                self.assert_refused(pointer, wrong, &[MisuseKind::WrongSize]);
+            }
+            Mistake::TooSmall if size >= 64 && align <= size / 4 => {
+                let wrong = layout(size / 4, align);
+                self.assert_refused(pointer, wrong, &[MisuseKind::WrongSize]);
+            }
+            Mistake::TooSmall => {}
+            Mistake::TooAligned => {
+                let wrong = layout(size, 2 << pointer.addr().trailing_zeros());
+                // Where the right alignment led to a larger object, the size alone is wrong already.
+                let kinds = [MisuseKind::WrongAlignment, MisuseKind::WrongSize];
+                self.assert_refused(pointer, wrong, &kinds);
+            }
+            Mistake::Foreign => {
+                let mut foreign = 0_u8;
+                self.assert_refused(&raw mut foreign, right, &[MisuseKind::Foreign]);
+            }
+            Mistake::Null => {
+                self.assert_refused(core::ptr::null_mut(), right, &[MisuseKind::Null]);
+            }
+        }
+    }
+
+    /// Asserts that to free and to reallocate `pointer` is reported as one of `kinds`, and changes nothing.
+    #[track_caller]
+    fn assert_refused(&self, pointer: *mut u8, layout: Layout, kinds: &[MisuseKind]) {
+        let before = self.heap.statistics();
+        give_back(&self.heap, pointer, layout);
+        let moved = reallocate(&self.heap, pointer, layout, 2 * layout.size());
+        assert!(moved.is_null());
+        let seen = seen();
+        assert_eq!(seen.len(), 2, "both are reported: {seen:?}");
+        for misuse in seen {
+            assert_eq!((misuse.address, misuse.layout), (pointer.addr(), layout));
+            assert!(kinds.contains(&misuse.kind), "not {kinds:?}: {misuse:?}");
+        }
+        assert_eq!(self.heap.statistics(), before);
+    }
+
+    /// Puts a new object among the live ones, and asserts that it shares no byte with them.
+    #[track_caller]
+    fn add(&mut self, object: Object) {
+        let start = object.range().start;
+        let end = max(object.range().end, start + 1);
+        if let Some((_, end_below)) = self.places.range(..end).next_back() {
+            assert!(*end_below <= start, "{object:?} overlaps what is live");
+        }
+        self.places.insert(start, end);
+        self.live.push(object);
+    }
+
+    /// Takes the n-th object from the live ones.
+    fn remove(&mut self, n: usize) -> Option<Object> {
+        if self.live.is_empty() {
+            return None;
+        }
+        let object = self.live.swap_remove(n % self.live.len());
+        self.places.remove(&object.range().start);
+        Some(object)
+    }
+
+    /// Counts a null, and asserts that the source gave a reason for it.
+    #[track_caller]
+    fn fail(&mut self, before: &Prospects, layout: Layout) {
+        self.failures += 1;
+        let refused = self.heap.source().has_refused_since(before.requests);
+        // A region takes its pages, and perhaps a block for its record; anything else takes a block.
+        let enough = layout.size() + PAGE_SIZE + BLOCK_SIZE;
+        assert!(
+            refused || before.left < enough,
+            "null for {layout:?}, though the source had {} bytes",
+            before.left
+        );
+    }
+
+    /// Asserts that the heap counts what is live, and that its invariants hold.
+    #[track_caller]
+    fn assert_counted(&self) {
+        assert_sound(&self.heap);
+        let statistics = self.heap.statistics();
+        assert_eq!(statistics.live(), self.live.len() as u64);
+        let requested = self.live.iter().map(|object| object.layout().size());
+        assert_eq!(statistics.bytes_requested, requested.sum::<usize>());
+        assert!(statistics.bytes_used >= statistics.bytes_requested);
+        assert!(statistics.bytes_held >= statistics.bytes_used);
+        assert_eq!(statistics.failures, self.failures);
+    }
+
+    /// Frees everything.
+    fn end(mut self) {
+        self.assert_counted();
+        for object in self.live.drain(..) {
+            object.free(&self.heap);
+        }
+        assert_eq!(seen(), [], "a right free was called a misuse");
+        assert_empty(&self.heap);
+    }
+}
+
+/// What the source had before a request.
+struct Prospects {
+    /// How often it had been asked.
+    requests: usize,
+    /// The bytes that it might still give.
+    left: usize,
+}
+
+impl Prospects {
+    fn of(heap: &Heap) -> Self {
+        Self {
+            requests: heap.source().requests(),
+            left: heap.source().left(),
+        }
+    }
+}
