@@ -4,6 +4,7 @@
 pub(crate) mod arena;
 pub(crate) mod fixed_memory;
 pub(crate) mod program;
+pub(crate) mod wrong_frees;
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::RefCell;
