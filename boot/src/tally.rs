@@ -2,7 +2,8 @@
 //!
 //! Every run ends with a line `test result: ok. 3 passed; 0 failed; 1 ignored; …`. A step whose log has no such line, or
 //! whose runs have run nothing at all, counts as one failure: a step that silently runs nothing must not look like success.
-//! The Makefile writes the line `step failed` into the log of a step whose command failed.
+//! A step that cannot run on this machine says so, with a line `skipped: why`; that counts as one skipped test.
+//! `boot/test.sh` writes the line `step failed` into the log of a step whose command failed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,6 +25,9 @@ impl Sum {
     /// The line that says that a step's command failed.
     const STEP_FAILED: &str = "step failed";
 
+    /// What a line begins with that says what could not run, and why.
+    const SKIPPED: &str = "skipped: ";
+
     /// Reads a step's log.
     fn of_log(log: &str) -> Self {
         let mut sum = Self::default();
@@ -40,11 +44,22 @@ impl Sum {
                 });
             }
         }
+        let skipped = log.lines().filter(|line| line.starts_with(Self::SKIPPED));
+        let skipped = skipped.count() as u64;
         let has_failed = log.lines().any(|line| line == Self::STEP_FAILED);
-        if sum.failed == 0 && (has_failed || sum.passed == 0) {
+        if sum.failed == 0 && (has_failed || (sum.passed == 0 && skipped == 0)) {
             sum.failed = 1;
         }
+        sum.skipped += skipped;
         sum
+    }
+
+    /// Returns `, 2 skipped`, and nothing where nothing was.
+    fn skipped_part(&self) -> String {
+        match self.skipped {
+            0 => String::new(),
+            skipped => format!(", {skipped} skipped"),
+        }
     }
 
     /// Adds another sum to this one.
@@ -72,19 +87,20 @@ pub(crate) fn run(logs: &[PathBuf]) -> anyhow::Result<u8> {
         let log = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         let step = Sum::of_log(&String::from_utf8_lossy(&log));
         println!(
-            "{:24} {:5} passed, {} failed",
+            "{:24} {:5} passed, {} failed{}",
             name(path),
             step.passed,
-            step.failed
+            step.failed,
+            step.skipped_part()
         );
         sum.add(step);
     }
-    let skipped = if sum.skipped == 0 {
-        String::new()
-    } else {
-        format!(", {} skipped", sum.skipped)
-    };
-    println!("{} passed, {} failed{skipped}", sum.passed, sum.failed);
+    println!(
+        "{} passed, {} failed{}",
+        sum.passed,
+        sum.failed,
+        sum.skipped_part()
+    );
     Ok(u8::from(sum.failed > 0))
 }
 
@@ -130,6 +146,35 @@ mod tests {
             Sum::of_log("test result: ok. 0 passed; 0 failed; 0 ignored"),
             sum(0, 1)
         );
+    }
+
+    #[test]
+    fn step_that_says_why_it_is_skipped_has_not_failed() {
+        let skipped = Sum {
+            passed: 0,
+            failed: 0,
+            skipped: 1,
+        };
+        assert_eq!(Sum::of_log("=== miri\nskipped: no Miri here\n"), skipped);
+        assert_eq!(
+            Sum::of_log("test result: ok. 3 passed; 0 failed; 1 ignored\nskipped: the rest\n"),
+            Sum {
+                passed: 3,
+                failed: 0,
+                skipped: 2
+            }
+        );
+        // Something else was said, or the command failed all the same.
+        assert_eq!(Sum::of_log("something was skipped: a lot\n"), sum(0, 1));
+        assert_eq!(
+            Sum::of_log("skipped: no Miri here\nstep failed\n"),
+            Sum {
+                failed: 1,
+                ..skipped
+            }
+        );
+        assert_eq!(skipped.skipped_part(), ", 1 skipped");
+        assert_eq!(sum(1, 0).skipped_part(), "");
     }
 
     #[test]
