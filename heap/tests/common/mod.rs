@@ -1,7 +1,8 @@
-//! What the heap's tests share: a memory source that counts and can say no, and objects that know their contents.
+//! What the heap's tests share: memory sources that count and can say no, and objects that know their contents.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 pub(crate) mod arena;
+pub(crate) mod counting_source;
 pub(crate) mod fixed_memory;
 pub(crate) mod program;
 pub(crate) mod wrong_frees;
@@ -9,14 +10,13 @@ pub(crate) mod wrong_frees;
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::RefCell;
 use core::ops::Range;
-use core::ptr::NonNull;
 use core::time::Duration;
-use std::alloc::System;
-use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::mpsc;
 use std::thread;
 
-use stack_alloc::{Allocator, BLOCK_SIZE, KEPT_BLOCKS, MemorySource, Misuse, PAGE_SIZE};
+use stack_alloc::{Allocator, BLOCK_SIZE, KEPT_BLOCKS, Misuse};
+
+pub(crate) use counting_source::CountingSource;
 
 /// The heap under test.
 pub(crate) type Heap = Allocator<CountingSource>;
@@ -56,164 +56,6 @@ pub(crate) fn assert_empty(heap: &Heap) {
     heap.trim();
     assert_sound(heap);
     assert_eq!(heap.source().pieces_out(), 0, "not all went back");
-}
-
-/// What a [`CountingSource`] has out, by address, and what it may still give.
-#[derive(Debug)]
-struct Ledger {
-    /// Size and alignment of everything handed out and not returned.
-    out: BTreeMap<NonNull<u8>, Layout>,
-    /// Bytes in `out`.
-    bytes_out: usize,
-    /// Bytes that may still be handed out.
-    left: usize,
-    /// How often it was asked.
-    requests: usize,
-    /// The request to answer with "no", counted from 1; 0 for none.
-    refused: usize,
-}
-
-// SAFETY: its pointers are numbers to look up by, and memory to give back when nobody uses it any more.
-unsafe impl Send for Ledger {}
-
-/// A source over the host's allocator with a limit in bytes, which panics on a wrong release.
-#[derive(Debug)]
-pub(crate) struct CountingSource(Mutex<Ledger>);
-
-impl CountingSource {
-    /// Creates a source that gives at most `limit` bytes at a time.
-    pub(crate) const fn new(limit: usize) -> Self {
-        Self(Mutex::new(Ledger {
-            out: BTreeMap::new(),
-            bytes_out: 0,
-            left: limit,
-            requests: 0,
-            refused: 0,
-        }))
-    }
-
-    /// Returns the bytes that are out.
-    pub(crate) fn bytes_out(&self) -> usize {
-        self.ledger().bytes_out
-    }
-
-    /// Returns the number of blocks and regions that are out.
-    pub(crate) fn pieces_out(&self) -> usize {
-        self.ledger().out.len()
-    }
-
-    /// Returns the addresses of the blocks and regions that are out, lowest first.
-    pub(crate) fn addresses(&self) -> Vec<usize> {
-        let ledger = self.ledger();
-        ledger.out.keys().map(|piece| piece.addr().get()).collect()
-    }
-
-    /// Returns whether `address` lies in a block or region that is out.
-    pub(crate) fn owns(&self, address: usize) -> bool {
-        let ledger = self.ledger();
-        let mut pieces = ledger.out.iter();
-        pieces.any(|(piece, layout)| {
-            (piece.addr().get()..piece.addr().get() + layout.size()).contains(&address)
-        })
-    }
-
-    /// Returns how often the source was asked for a block or region.
-    pub(crate) fn requests(&self) -> usize {
-        self.ledger().requests
-    }
-
-    /// Returns how many bytes may still be handed out.
-    pub(crate) fn left(&self) -> usize {
-        self.ledger().left
-    }
-
-    /// Changes how many more bytes may be handed out.
-    pub(crate) fn set_left(&self, left: usize) {
-        self.ledger().left = left;
-    }
-
-    /// Makes the `number`-th request from the first one on, and that one alone, fail.
-    pub(crate) fn refuse(&self, number: usize) {
-        self.ledger().refused = number;
-    }
-
-    /// Returns whether a request has been refused since there had been `requests` of them.
-    pub(crate) fn has_refused_since(&self, requests: usize) -> bool {
-        let ledger = self.ledger();
-        (requests + 1..=ledger.requests).contains(&ledger.refused)
-    }
-
-    /// Locks the ledger, even after a test has failed while it was locked.
-    fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Hands out memory and writes it down.
-    fn give(&self, layout: Layout) -> Option<NonNull<u8>> {
-        let mut ledger = self.ledger();
-        ledger.requests += 1;
-        if ledger.requests == ledger.refused {
-            return None;
-        }
-        let left = ledger.left.checked_sub(layout.size())?;
-        // SAFETY: `layout` is not empty: blocks are 256 KiB, regions at least a page.
-        let memory = NonNull::new(unsafe { System.alloc(layout) })?;
-        ledger.left = left;
-        ledger.bytes_out += layout.size();
-        ledger.out.insert(memory, layout);
-        Some(memory)
-    }
-
-    /// Takes memory back, its first bytes filled with rubbish so that stale reads show.
-    #[track_caller]
-    fn take(&self, memory: NonNull<u8>, size: usize) {
-        let mut ledger = self.ledger();
-        let layout = ledger
-            .out
-            .remove(&memory)
-            .expect("released what is not out");
-        assert_eq!(layout.size(), size, "released with another size");
-        ledger.left += size;
-        ledger.bytes_out -= size;
-        // SAFETY: the ledger says that `memory` is `size` bytes from `System`, and nobody uses them any more.
-        unsafe { memory.write_bytes(0xdd, size.min(BLOCK_SIZE)) };
-        // SAFETY: the ledger says that `memory` came from `System` with `layout`.
-        unsafe { System.dealloc(memory.as_ptr(), layout) };
-    }
-}
-
-impl Drop for CountingSource {
-    /// Takes back what a heap that is dropped with live objects still holds.
-    fn drop(&mut self) {
-        let out = core::mem::take(&mut self.ledger().out);
-        for (memory, layout) in out {
-            // SAFETY: the ledger says that this came from `System` with `layout`; the heap that used it is gone.
-            unsafe { System.dealloc(memory.as_ptr(), layout) };
-        }
-    }
-}
-
-// SAFETY: memory comes from the host's allocator, valid, exclusive and aligned as asked.
-unsafe impl MemorySource for CountingSource {
-    fn get_block(&self) -> Option<NonNull<u8>> {
-        self.give(layout(BLOCK_SIZE, BLOCK_SIZE))
-    }
-
-    unsafe fn release_block(&self, block: NonNull<u8>) {
-        self.take(block, BLOCK_SIZE);
-    }
-
-    fn get_region(&self, size: usize, align: usize) -> Option<NonNull<u8>> {
-        self.give(Layout::from_size_align(size, align).ok()?)
-    }
-
-    unsafe fn release_region(&self, region: NonNull<u8>, size: usize) {
-        self.take(region, size);
-    }
-
-    fn largest_region(&self) -> usize {
-        self.ledger().left / PAGE_SIZE * PAGE_SIZE
-    }
 }
 
 /// A live object that is full of one byte, and knows which.

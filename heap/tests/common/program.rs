@@ -7,11 +7,13 @@
 //! programs then have it too, since they are made of random bytes.
 
 use core::alloc::Layout;
+use core::cell::Cell;
 use core::cmp::{max, min};
 use std::collections::BTreeMap;
 
-use stack_alloc::{BLOCK_SIZE, MisuseKind, PAGE_SIZE};
+use stack_alloc::{BLOCK_SIZE, LARGEST_RESERVE, MisuseKind, ObjectState, PAGE_SIZE};
 
+use super::counting_source::Abilities;
 use super::{
     Heap, Object, assert_empty, assert_sound, give_back, heap, layout, reallocate, remember, seen,
 };
@@ -56,6 +58,18 @@ pub(crate) enum Action {
     FreeTwice(usize),
     /// Free and reallocate, wrongly, the n-th object or something near it.
     Mistake(usize, Mistake),
+    /// Change what the source can do.
+    Abilities(Abilities),
+    /// Hold so many blocks back.
+    Reserve(usize),
+    /// Be in an urgent context from now on, or no longer.
+    Urgent(bool),
+    /// Ask what is at the n-th object, so many bytes behind its start, modulo its size.
+    WhatIs(usize, usize),
+    /// Walk over all live objects.
+    Walk,
+    /// Let so many chunks wait that were given back. Does nothing without the feature `quarantine`.
+    Quarantine(usize),
 }
 
 /// A wrong free of a live object.
@@ -109,6 +123,13 @@ impl Action {
             0x98..0xa0 => Self::Limit(LIMIT),
             0xa0..0xa8 => Self::FreeTwice(bytes.byte()),
             0xa8..0xb0 => Self::Mistake(bytes.byte(), Mistake::read(bytes)),
+            0xb0..0xb4 => Self::Abilities(abilities(bytes.byte())),
+            0xb4..0xb6 => Self::Reserve(bytes.byte() % (LARGEST_RESERVE + 2)),
+            0xb6 => Self::Urgent(true),
+            0xb7 => Self::Urgent(false),
+            0xb8..0xbb => Self::WhatIs(bytes.byte(), bytes.size()),
+            0xbb => Self::Walk,
+            0xbc => Self::Quarantine(bytes.byte() % 80),
             // Whatever no other action has.
             _ => Self::Free(bytes.byte()),
         }
@@ -126,6 +147,20 @@ impl Mistake {
             _ => Self::Null,
         }
     }
+}
+
+/// Reads abilities off the bits of a byte.
+const fn abilities(bits: usize) -> Abilities {
+    Abilities {
+        parts: bits & 1 != 0,
+        resizes: bits & 2 != 0,
+        zeroed: bits & 4 != 0,
+    }
+}
+
+thread_local! {
+    /// Whether the program is in an urgent context.
+    static URGENT: Cell<bool> = const { Cell::new(false) };
 }
 
 /// What is left of a program's bytes.
@@ -189,6 +224,7 @@ impl Shadow {
     fn new() -> Self {
         let heap = heap(LIMIT);
         heap.set_misuse_handler(remember);
+        URGENT.set(false);
         Self {
             heap,
             live: Vec::new(),
@@ -225,7 +261,56 @@ impl Shadow {
             Action::Limit(bytes) => self.heap.source().set_left(bytes),
             Action::FreeTwice(n) => self.free_twice(n),
             Action::Mistake(n, mistake) => self.make(mistake, n),
+            Action::Abilities(abilities) => self.heap.source().set_abilities(abilities),
+            Action::Reserve(blocks) => self.set_reserve(blocks),
+            Action::Urgent(is_urgent) => URGENT.set(is_urgent),
+            Action::WhatIs(n, offset) => self.look_at(n, offset),
+            Action::Walk => self.walk(),
+            Action::Quarantine(chunks) => self.set_quarantine(chunks),
         }
+    }
+
+    /// Changes the reserve, and asserts that it is as large as the heap says.
+    fn set_reserve(&self, blocks: usize) {
+        let reserved = self.heap.set_reserve(blocks, || URGENT.get());
+        assert!(reserved <= blocks.min(LARGEST_RESERVE));
+        assert_eq!(self.heap.statistics().blocks_reserved, reserved);
+    }
+
+    /// Changes how many chunks may wait.
+    #[cfg(feature = "quarantine")]
+    fn set_quarantine(&self, chunks: usize) {
+        self.heap.set_quarantine(chunks);
+        assert!(self.heap.statistics().quarantined <= chunks);
+    }
+
+    #[cfg(not(feature = "quarantine"))]
+    #[expect(clippy::unused_self, reason = "it does something with the feature")]
+    const fn set_quarantine(&self, _: usize) {}
+
+    /// Asserts that the heap knows the n-th object at any of its bytes.
+    fn look_at(&self, n: usize, offset: usize) {
+        if self.live.is_empty() {
+            return;
+        }
+        let object = &self.live[n % self.live.len()];
+        let start = object.pointer().addr();
+        let size = max(object.layout().size(), 1);
+        let found = self.heap.what_is(start + offset % size).object();
+        let found = found.expect("there is an object");
+        assert_eq!((found.address, found.state), (start, ObjectState::Live));
+        assert!(found.size >= size);
+    }
+
+    /// Asserts that the heap's walk meets every live object once, and nothing else.
+    fn walk(&self) {
+        let mut walked: Vec<_> = self
+            .heap
+            .live_objects()
+            .map(|object| object.address)
+            .collect();
+        walked.sort_unstable();
+        assert!(walked.iter().eq(self.places.keys()));
     }
 
     fn allocate(&mut self, layout: Layout, zeroed: bool, fill: u8) {
@@ -381,10 +466,13 @@ impl Shadow {
     /// Frees everything.
     fn end(mut self) {
         self.assert_counted();
+        self.walk();
         for object in self.live.drain(..) {
             object.free(&self.heap);
         }
         assert_eq!(seen(), [], "a right free was called a misuse");
+        self.set_quarantine(0);
+        self.set_reserve(0);
         assert_empty(&self.heap);
     }
 }
