@@ -289,6 +289,8 @@ impl FactoryChain {
     /// many. Returns how many are held back.
     pub(crate) fn set_reserve<S: MemorySource>(&mut self, blocks: usize, source: &S) -> usize {
         self.reserve = blocks.min(LARGEST_RESERVE);
+        // First, because a block out of the reserve takes the one place that a block falling idle needs.
+        self.empty_quarantine(source);
         while self.holdings.runs.reserved().count() > self.reserve
             && self.holdings.runs.use_reserve()
         {
