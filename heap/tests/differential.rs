@@ -12,68 +12,16 @@
 //! - a request that one of the two has failed leaves the object dead in both, so that the same is live again.
 
 mod common;
+#[path = "common/oracle.rs"]
+mod oracle;
 
 use core::alloc::{GlobalAlloc, Layout};
-use core::ptr::{self, NonNull};
-use std::alloc::System;
-use std::sync::Mutex;
 
 use common::{
     Heap, Numbers, allocate, assert_empty, assert_sound, give_back, heap, layout, reallocate,
 };
+use oracle::Oracle;
 use stack_alloc::BLOCK_SIZE;
-
-/// `linked_list_allocator` over an arena of its own.
-struct Oracle {
-    heap: Mutex<linked_list_allocator::Heap>,
-    arena: NonNull<u8>,
-    layout: Layout,
-}
-
-impl Oracle {
-    fn new(size: usize) -> Self {
-        let layout = layout(size, BLOCK_SIZE);
-        // SAFETY: the layout is not empty.
-        let arena = NonNull::new(unsafe { System.alloc(layout) }).expect("the host has memory");
-        // SAFETY: the arena is valid, and the oracle's alone until it is dropped.
-        let heap = unsafe { linked_list_allocator::Heap::new(arena.as_ptr(), size) };
-        Self {
-            heap: Mutex::new(heap),
-            arena,
-            layout,
-        }
-    }
-
-    fn used(&self) -> usize {
-        self.heap.lock().expect("no test failed").used()
-    }
-}
-
-// SAFETY: the oracle hands out memory of its arena that is valid, exclusive and aligned.
-unsafe impl GlobalAlloc for Oracle {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let memory = self
-            .heap
-            .lock()
-            .expect("no test failed")
-            .allocate_first_fit(layout);
-        memory.map_or(ptr::null_mut(), NonNull::as_ptr)
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        let pointer = NonNull::new(pointer).expect("objects are not null");
-        let mut heap = self.heap.lock().expect("no test failed");
-        // SAFETY: the caller's promise.
-        unsafe { heap.deallocate(pointer, layout) };
-    }
-}
-
-impl Drop for Oracle {
-    fn drop(&mut self) {
-        // SAFETY: the arena came from `System` with this layout, and nobody uses the oracle any more.
-        unsafe { System.dealloc(self.arena.as_ptr(), self.layout) };
-    }
-}
 
 /// An object that lives in both heaps.
 struct Twins {
@@ -143,7 +91,7 @@ impl Pair {
         assert!(left < plenty, "{layout:?} failed with {left} bytes left");
         let requested = self.ours.statistics().bytes_requested + layout.size();
         assert!(
-            requested >= self.theirs.layout.size() / 2,
+            requested >= self.theirs.size() / 2,
             "{layout:?} failed with only {requested} bytes asked for"
         );
     }
