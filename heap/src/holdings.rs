@@ -154,7 +154,9 @@ impl Holdings {
     /// keeps the fault.
     fn accepts(&mut self, start: NonNull<u8>, size: usize, align: usize, is_aligned: bool) -> bool {
         let address = start.addr().get();
-        let kind = if address.checked_add(size).is_none() || self.overlap(address, size) {
+        // A source may say that it gave nothing, at some place.
+        let overlaps = address.checked_add(size).is_none() || self.overlap(address, size.max(1));
+        let kind = if overlaps {
             MisuseKind::SourceOverlaps
         } else if !is_aligned {
             MisuseKind::SourceMisaligned

@@ -36,6 +36,10 @@ enum Lie {
     MisalignedPart,
     /// A part that is shorter than asked for.
     ShortPart,
+    /// A part of no bytes at all.
+    EmptyPart,
+    /// A part of no bytes inside a block that the heap holds.
+    EmptyPartInBlock,
     /// A part that reaches from one window of 256 KiB into the next.
     PartAcrossBlocks,
     /// A part that is as long as a block.
@@ -54,6 +58,7 @@ impl Lie {
             | Self::MisalignedRegion
             | Self::MisalignedPart
             | Self::ShortPart
+            | Self::EmptyPart
             | Self::PartAcrossBlocks
             | Self::PartOfAllPages => MisuseKind::SourceMisaligned,
             _ => MisuseKind::SourceOverlaps,
@@ -130,6 +135,8 @@ unsafe impl MemorySource for Liar {
         let (offset, size) = match self.lie {
             Lie::MisalignedPart => (4 * BLOCK_SIZE + 64, BLOCK_SIZE / 2),
             Lie::ShortPart => (4 * BLOCK_SIZE, least - PAGE_SIZE),
+            Lie::EmptyPart => (4 * BLOCK_SIZE, 0),
+            Lie::EmptyPartInBlock => (BLOCK_SIZE / 4, 0),
             Lie::PartAcrossBlocks => (5 * BLOCK_SIZE - PAGE_SIZE, BLOCK_SIZE / 2),
             Lie::PartOfAllPages => (4 * BLOCK_SIZE, BLOCK_SIZE),
             Lie::PartInBlock => (BLOCK_SIZE / 4, BLOCK_SIZE / 2),
@@ -267,6 +274,12 @@ fn a_misaligned_part_is_a_no() {
 #[test]
 fn a_part_that_is_too_short_is_a_no() {
     assert_not_deceived(Lie::ShortPart);
+}
+
+#[test]
+fn a_part_of_nothing_is_a_no() {
+    assert_not_deceived(Lie::EmptyPart);
+    assert_not_deceived(Lie::EmptyPartInBlock);
 }
 
 #[test]
