@@ -5,7 +5,7 @@ mod common;
 use core::iter::once;
 
 use common::arena::{
-    Arena, ArenaHeap, Kind, Rules, WINDOW, assert_arena_empty, assert_arena_sound,
+    Arena, ArenaHeap, Kind, Rules, WINDOW, assert_arena_empty, assert_arena_sound, churn, free_all,
 };
 use common::{Numbers, Object, assert_apart, layout, remember, seen};
 use stack_alloc::{Allocator, KEPT_BLOCKS, MisuseKind, ObjectKind, ObjectState, PAGE_SIZE, Place};
@@ -28,13 +28,6 @@ fn every_part() -> impl Iterator<Item = (usize, usize)> {
 /// Allocates objects of one layout until there is no memory.
 fn fill_up(heap: &ArenaHeap, size: usize) -> Vec<Object> {
     core::iter::from_fn(|| Object::try_new(heap, layout(size, 1), 1)).collect()
-}
-
-/// Frees everything.
-fn free_all(heap: &ArenaHeap, objects: impl IntoIterator<Item = Object>) {
-    for object in objects {
-        object.free(heap);
-    }
 }
 
 #[test]
@@ -128,39 +121,6 @@ fn a_fresh_part_is_long_enough_for_the_aligned_run_it_was_asked_for() {
             }
         }
     }
-}
-
-/// Random operations on `heap`, looked at all the while. Returns how many requests there was memory for.
-fn churn(heap: &ArenaHeap, numbers: &mut Numbers, steps: usize, size_log: u32) -> usize {
-    let mut live: Vec<Object> = Vec::new();
-    let mut served = 0;
-    for step in 0..steps {
-        let fill = u8::try_from(step % 251).expect("small");
-        let asked = layout(numbers.size(size_log), 1 << numbers.below(15));
-        match numbers.below(8) {
-            0..=3 => live.extend(Object::try_new(heap, asked, fill).inspect(|_| served += 1)),
-            4 => live.extend(Object::try_zeroed(heap, asked, fill).inspect(|_| served += 1)),
-            5 => {
-                if let Some(mut object) = numbers.pick(&mut live) {
-                    object.resize(heap, asked.size(), fill);
-                    live.push(object);
-                }
-            }
-            _ => free_all(heap, numbers.pick(&mut live)),
-        }
-        if step % 16 == 0 {
-            assert_arena_sound(heap);
-            assert_apart(&live);
-            assert_eq!(heap.statistics().live(), live.len() as u64);
-        }
-        if numbers.below(100) == 0 {
-            heap.trim();
-        }
-    }
-    assert_arena_sound(heap);
-    assert_apart(&live);
-    free_all(heap, live);
-    served
 }
 
 #[test]

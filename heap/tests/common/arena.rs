@@ -9,6 +9,7 @@ use std::alloc::System;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::{Numbers, Object, assert_apart, layout};
 use stack_alloc::{Allocator, BLOCK_SIZE, KEPT_BLOCKS, MemorySource, PAGE_SIZE};
 
 /// A heap over an [`Arena`].
@@ -90,6 +91,8 @@ struct State {
     free: Vec<bool>,
     /// First page of everything that is out, with the number of its pages.
     out: BTreeMap<usize, (usize, Kind)>,
+    /// How often each page was handed out.
+    times_given: Vec<usize>,
     requests: usize,
     /// The request to answer with "no", counted from 1; 0 for none.
     refused: usize,
@@ -110,7 +113,7 @@ impl Arena {
         pages: impl IntoIterator<Item = Range<usize>>,
         rules: Rules,
     ) -> Self {
-        let layout = super::layout(windows * BLOCK_SIZE, BLOCK_SIZE);
+        let layout = layout(windows * BLOCK_SIZE, BLOCK_SIZE);
         // SAFETY: the layout is not empty: there is a window.
         let memory = NonNull::new(unsafe { System.alloc(layout) }).expect("the host has memory");
         let mut free = vec![false; windows * WINDOW];
@@ -119,6 +122,7 @@ impl Arena {
         }
         let state = State {
             rules,
+            times_given: vec![0; free.len()],
             free,
             out: BTreeMap::new(),
             requests: 0,
@@ -171,6 +175,12 @@ impl Arena {
     /// Returns the number of pages that can be handed out.
     pub(crate) fn free_pages(&self) -> usize {
         self.state().free.iter().filter(|free| **free).count()
+    }
+
+    /// Returns how often the page that `address` lies in was handed out.
+    pub(crate) fn times_given(&self, address: usize) -> usize {
+        let page = (address - self.memory.addr().get()) / PAGE_SIZE;
+        self.state().times_given[page]
     }
 
     /// Returns how often memory was asked for.
@@ -230,7 +240,7 @@ impl Arena {
         }
         let pages = choose(&state)?;
         assert!(state.free[pages.clone()].iter().all(|free| *free));
-        state.free[pages.clone()].fill(false);
+        state.hand_out(pages.clone());
         state.out.insert(pages.start, (pages.len(), kind));
         self.fill(pages.clone(), state.rules.contents);
         let memory = self.page(pages.start);
@@ -253,6 +263,14 @@ impl Arena {
 }
 
 impl State {
+    /// Notes that `pages`, which are free, are handed out.
+    fn hand_out(&mut self, pages: Range<usize>) {
+        for page in pages {
+            self.free[page] = false;
+            self.times_given[page] += 1;
+        }
+    }
+
     /// Returns the free ranges of `pages` pages that begin at a multiple of `align` pages of the arena, lowest first.
     fn ranges(&self, pages: usize, align: usize) -> impl Iterator<Item = Range<usize>> + '_ {
         (0..self.free.len())
@@ -360,7 +378,7 @@ unsafe impl MemorySource for Arena {
             if new_end > state.free.len() || !state.free[end..new_end].iter().all(|free| *free) {
                 return false;
             }
-            state.free[end..new_end].fill(false);
+            state.hand_out(end..new_end);
             self.fill(end..new_end, Contents::Unknown);
         } else {
             state.free[new_end..end].fill(true);
@@ -428,4 +446,46 @@ pub(crate) fn assert_arena_empty(heap: &ArenaHeap) {
         heap.source().bytes_out(),
         statistics.blocks_reserved * BLOCK_SIZE
     );
+}
+
+/// Frees everything.
+#[track_caller]
+pub(crate) fn free_all(heap: &ArenaHeap, objects: impl IntoIterator<Item = Object>) {
+    for object in objects {
+        object.free(heap);
+    }
+}
+
+/// Random operations on `heap`, looked at all the while. Returns how many requests there was memory for.
+#[track_caller]
+pub(crate) fn churn(heap: &ArenaHeap, numbers: &mut Numbers, steps: usize, size_log: u32) -> usize {
+    let mut live: Vec<Object> = Vec::new();
+    let mut served = 0;
+    for step in 0..steps {
+        let fill = u8::try_from(step % 251).expect("small");
+        let asked = layout(numbers.size(size_log), 1 << numbers.below(15));
+        match numbers.below(8) {
+            0..=3 => live.extend(Object::try_new(heap, asked, fill).inspect(|_| served += 1)),
+            4 => live.extend(Object::try_zeroed(heap, asked, fill).inspect(|_| served += 1)),
+            5 => {
+                if let Some(mut object) = numbers.pick(&mut live) {
+                    object.resize(heap, asked.size(), fill);
+                    live.push(object);
+                }
+            }
+            _ => free_all(heap, numbers.pick(&mut live)),
+        }
+        if step % 16 == 0 {
+            assert_arena_sound(heap);
+            assert_apart(&live);
+            assert_eq!(heap.statistics().live(), live.len() as u64);
+        }
+        if numbers.below(100) == 0 {
+            heap.trim();
+        }
+    }
+    assert_arena_sound(heap);
+    assert_apart(&live);
+    free_all(heap, live);
+    served
 }
