@@ -109,7 +109,9 @@ impl<S: MemorySource, R: RawMutex> Allocator<S, R> {
     pub fn set_reserve(&self, blocks: usize, is_urgent: fn() -> bool) -> usize {
         let mut guarded = self.lock.enter();
         guarded.is_urgent = is_urgent;
-        guarded.chain.set_reserve(blocks, &self.source)
+        let held_back = guarded.chain.set_reserve(blocks, &self.source);
+        self.report_source(guarded);
+        held_back
     }
 
     /// Lets the last `chunks` chunks that were given back wait before they can be handed out again, at most 64; 0, the

@@ -301,3 +301,16 @@ fn a_part_inside_a_block_is_a_no() {
 fn growth_into_a_block_is_a_no() {
     assert_not_deceived(Lie::RegionGrowsIntoBlock);
 }
+
+#[test]
+fn a_lie_told_to_the_reserve_is_not_kept_secret() {
+    for lie in [Lie::SameBlock, Lie::MisalignedBlock] {
+        let heap = Allocator::<Liar>::new(Liar::new(lie));
+        heap.set_misuse_handler(remember);
+        assert_eq!(heap.set_reserve(3, || false), 1);
+        let told = seen();
+        assert_eq!(told.len(), 1, "{lie:?}");
+        assert_eq!(told[0].kind, lie.kind());
+        heap.check().expect("no lie got in");
+    }
+}
