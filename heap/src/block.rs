@@ -431,7 +431,7 @@ impl Run {
 
     /// Returns the first byte of chunk `chunk` of `chunk_size` bytes.
     #[inline]
-    fn chunk(self, chunk: usize, chunk_size: usize) -> NonNull<u8> {
+    pub(crate) fn chunk(self, chunk: usize, chunk_size: usize) -> NonNull<u8> {
         debug_assert!(
             chunk < self.capacity() && (chunk + 1) * chunk_size <= self.pages() * PAGE_SIZE,
             "in the run"

@@ -113,10 +113,13 @@ impl FactoryChain {
         layout: Layout,
         source: &S,
     ) -> Option<Memory> {
+        // Asked first: a run or region that finds no memory empties the quarantine on its way.
+        let any_waits = self.holdings.quarantine.len() > 0;
         self.allocate_once(layout, source).or_else(|| {
-            if !self.empty_quarantine(source) {
+            if !any_waits {
                 return None;
             }
+            self.empty_quarantine(source);
             self.allocate_once(layout, source)
         })
     }
@@ -186,7 +189,8 @@ impl FactoryChain {
         Ok(())
     }
 
-    /// Makes a live object fit `new_size` bytes where it stands. `false` when it has to move.
+    /// Makes a live object fit `new_size` bytes where it stands, and returns a pointer to it: the heap's own, because the
+    /// caller's may be good for no more than the object had. `None` when it has to move.
     ///
     /// # Errors
     ///
@@ -197,7 +201,7 @@ impl FactoryChain {
         layout: Layout,
         new_size: usize,
         source: &S,
-    ) -> Result<bool, Misuse> {
+    ) -> Result<Option<NonNull<u8>>, Misuse> {
         let located = self.holdings.lookup().locate(address, layout)?;
         if let Located::Chunk { run, chunk, .. } = located {
             if run.stacks.is_free(chunk) || self.holdings.quarantine.holds(address) {
@@ -205,7 +209,7 @@ impl FactoryChain {
             }
         }
         let Ok(new_layout) = Layout::from_size_align(new_size, layout.align()) else {
-            return Ok(false);
+            return Ok(None);
         };
         let fits = match (located, placement(new_layout)) {
             (Located::Chunk { class, .. }, Placement::Chunk(new_class)) => class == new_class,
@@ -219,11 +223,12 @@ impl FactoryChain {
             }
             _ => false,
         };
-        if fits {
-            self.uncount_requested(layout.size());
-            self.count_requested(new_size);
+        if !fits {
+            return Ok(None);
         }
-        Ok(fits)
+        self.uncount_requested(layout.size());
+        self.count_requested(new_size);
+        Ok(Some(located.start()))
     }
 
     /// Lets a chunk that is given back wait, and makes the one that has waited longest free.
@@ -447,9 +452,17 @@ impl FactoryChain {
         if let Some(run) = self.holdings.runs.open(pages, align, kind, chunks) {
             return Some(run);
         }
-        if !self.holdings.add_block(pages, align, source) && !self.release_spares() {
+        if self.holdings.add_block(pages, align, source) || self.release_spares() {
+            if let Some(run) = self.holdings.runs.open(pages, align, kind, chunks) {
+                return Some(run);
+            }
+        }
+        // An idle part may be too short, and in the way of a longer one in its window.
+        if !self.trim_one(source) {
             return None;
         }
+        while self.trim_one(source) {}
+        self.holdings.add_block(pages, align, source);
         self.holdings.runs.open(pages, align, kind, chunks)
     }
 
@@ -564,6 +577,11 @@ impl FactoryChain {
             unsafe { source.release_region(region.start, size) };
             return None;
         };
+        if !self.holdings.accepts(region.start, size, align, true) {
+            // The record's block lies in the region, which is not ours then.
+            self.deallocate_record(chunk.start, source);
+            return None;
+        }
         // SAFETY: `chunk` was just handed out for this record, and goes back only after the region has left the set.
         let record = unsafe { Region::install(chunk.start, region.start, size) };
         self.holdings.add_region(record);

@@ -290,8 +290,14 @@ impl<S: MemorySource, R: RawMutex> Allocator<S, R> {
         }
     }
 
-    /// Makes a live object fit `new_size` bytes where it stands. `None` after a misuse, which has been reported.
-    pub(crate) fn resize(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> Option<bool> {
+    /// Makes a live object fit `new_size` bytes where it stands, and returns the heap's own pointer to it, or `None` inside
+    /// when it has to move. `None` outside after a misuse, which has been reported.
+    pub(crate) fn resize(
+        &self,
+        pointer: *mut u8,
+        layout: Layout,
+        new_size: usize,
+    ) -> Option<Option<NonNull<u8>>> {
         let mut guarded = self.lock.enter();
         let result = guarded
             .chain
@@ -336,8 +342,8 @@ unsafe impl<S: MemorySource, R: RawMutex> GlobalAlloc for Allocator<S, R> {
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         match self.resize(pointer, layout, new_size) {
-            Some(true) => return pointer,
-            Some(false) => {}
+            Some(Some(resized)) => return resized.as_ptr(),
+            Some(None) => {}
             None => return ptr::null_mut(),
         }
         let Ok(new_layout) = Layout::from_size_align(new_size, layout.align()) else {

@@ -135,8 +135,9 @@ impl<S: MemorySource> Heap<S> {
             .deallocate(object.addr().get(), layout, &self.source)
     }
 
-    /// Makes a live object fit `new_size` bytes where it stands. `false`, with nothing changed, when it would have to move:
-    /// then allocate, copy and give back. On `true`, its layout is the one with the new size.
+    /// Makes a live object fit `new_size` bytes where it stands, and returns a pointer that is good for so many: its layout is
+    /// the one with the new size then. `None`, with nothing changed, when it would have to move: then allocate, copy and give
+    /// back.
     ///
     /// # Errors
     ///
@@ -150,7 +151,7 @@ impl<S: MemorySource> Heap<S> {
         object: NonNull<u8>,
         layout: Layout,
         new_size: usize,
-    ) -> Result<bool, Misuse> {
+    ) -> Result<Option<NonNull<u8>>, Misuse> {
         self.chain
             .resize(object.addr().get(), layout, new_size, &self.source)
     }

@@ -128,7 +128,9 @@ impl Holdings {
         if least >= BLOCK_SIZE {
             return None;
         }
-        let part = source.get_part(least)?;
+        // One header serves a window of 256 KiB.
+        let runs = &self.runs;
+        let part = source.get_part(least, &|address| runs.search(address).is_none())?;
         let start = part.cast::<u8>();
         let (address, size) = (start.addr().get(), part.len());
         let is_aligned = address % PAGE_SIZE == 0
@@ -139,7 +141,7 @@ impl Holdings {
             return None;
         }
         if self.runs.search(address).is_some() {
-            // One header serves a window of 256 KiB, and there is one already.
+            // The source did not ask. There is no use for it, but no harm was done.
             // SAFETY: the part was just handed out, and nobody knows of it.
             unsafe { source.release_part(part) };
             return None;
@@ -152,7 +154,13 @@ impl Holdings {
 
     /// Returns whether memory that the source gave for a request of `size` bytes aligned to `align` may be used; else
     /// keeps the fault.
-    fn accepts(&mut self, start: NonNull<u8>, size: usize, align: usize, is_aligned: bool) -> bool {
+    pub(crate) fn accepts(
+        &mut self,
+        start: NonNull<u8>,
+        size: usize,
+        align: usize,
+        is_aligned: bool,
+    ) -> bool {
         let address = start.addr().get();
         // A source may say that it gave nothing, at some place.
         let overlaps = address.checked_add(size).is_none() || self.overlap(address, size.max(1));

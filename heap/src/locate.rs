@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 use core::alloc::Layout;
+use core::ptr::NonNull;
 
 use crate::block::{Block, Run, RunKind, StackKind};
 use crate::gone_back::GoneBack;
@@ -33,6 +34,19 @@ pub(crate) enum Located {
     Whole(Run),
     /// A region.
     Region(Region),
+}
+
+impl Located {
+    /// Returns the first byte, by the heap's own pointer.
+    pub(crate) fn start(self) -> NonNull<u8> {
+        match self {
+            Self::Chunk { run, class, chunk } => {
+                run.chunk(chunk, class.class().chunk_size as usize)
+            }
+            Self::Whole(run) => run.start(),
+            Self::Region(region) => region.start,
+        }
+    }
 }
 
 /// What addresses are looked up in.

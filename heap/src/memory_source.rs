@@ -17,7 +17,8 @@ use core::ptr::NonNull;
 /// should not print, and should answer in a short, bounded time. "No" is an answer: a source that runs out returns
 /// `None`, and the heap's caller gets null.
 ///
-/// The heap looks at what it gets before it touches it. Memory that is misaligned, or overlaps what the heap holds, is
+/// The heap looks at what it gets before it touches it (of a region, at its first and last 256 KiB). Memory that is
+/// misaligned, or overlaps what the heap holds, is
 /// taken for a "no" and told to the misuse handler; it is lost. A request asks a source at most a few times, so one that
 /// says "yes" and gives nothing of use ends in null, not in a loop.
 ///
@@ -79,10 +80,13 @@ pub unsafe trait MemorySource {
     /// [`BLOCK_SIZE`](crate::BLOCK_SIZE) bytes that lie between two neighbouring multiples of it. Start and length are
     /// multiples of [`PAGE_SIZE`](crate::PAGE_SIZE). The longer the better: the first page is the heap's header.
     ///
-    /// `least` is a positive multiple of a page. With parts, a heap of 100 KiB is of use, and so are the ends of memory
+    /// `least` is a positive multiple of a page. `is_usable` says of an address whether the heap has use for a part there: not
+    /// where it holds another part between the same two multiples. A part that it has no use for goes back at once.
+    ///
+    /// With parts, a heap of 100 KiB is of use, and so are the ends of memory
     /// that begins or ends at no multiple of a block. The default answers `None`.
-    fn get_part(&self, least: usize) -> Option<NonNull<[u8]>> {
-        let _ = least;
+    fn get_part(&self, least: usize, is_usable: &dyn Fn(usize) -> bool) -> Option<NonNull<[u8]>> {
+        let _ = (least, is_usable);
         None
     }
 

@@ -36,7 +36,7 @@ unsafe impl MemorySource for Scripted {
         self.note("release_block");
     }
 
-    fn get_part(&self, least: usize) -> Option<NonNull<[u8]>> {
+    fn get_part(&self, least: usize, _: &dyn Fn(usize) -> bool) -> Option<NonNull<[u8]>> {
         let start = self.note("get_part")?;
         Some(NonNull::slice_from_raw_parts(start, least))
     }
@@ -94,7 +94,7 @@ fn a_fallback_asks_the_second_after_a_no_of_the_first() {
     let arena = FixedMemory::new(BLOCK_SIZE);
     let source = Fallback::new(Scripted::default(), Scripted::default());
     let ask = || {
-        let part = source.get_part(PAGE_SIZE).map(NonNull::cast);
+        let part = source.get_part(PAGE_SIZE, &|_| true).map(NonNull::cast);
         [source.get_block(), part, source.get_region(1, 1)]
     };
     let asked = || (source.first().asked.take(), source.second().asked.take());

@@ -4,6 +4,7 @@
 mod common;
 
 use core::alloc::{GlobalAlloc, Layout};
+use core::cell::Cell;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use std::alloc::System;
@@ -131,7 +132,7 @@ unsafe impl MemorySource for Liar {
         self.released.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn get_part(&self, least: usize) -> Option<NonNull<[u8]>> {
+    fn get_part(&self, least: usize, _: &dyn Fn(usize) -> bool) -> Option<NonNull<[u8]>> {
         let (offset, size) = match self.lie {
             Lie::MisalignedPart => (4 * BLOCK_SIZE + 64, BLOCK_SIZE / 2),
             Lie::ShortPart => (4 * BLOCK_SIZE, least - PAGE_SIZE),
@@ -313,4 +314,50 @@ fn a_lie_told_to_the_reserve_is_not_kept_secret() {
         assert_eq!(told[0].kind, lie.kind());
         heap.check().expect("no lie got in");
     }
+}
+
+/// A source that gives the same memory as a region and then as a block.
+struct SameTwice {
+    memory: NonNull<u8>,
+    is_region: Cell<bool>,
+}
+
+// SAFETY: it may be handed from thread to thread: nobody else knows of the memory.
+unsafe impl Send for SameTwice {}
+
+// SAFETY: it is none: breaking the promise is what it is for. The memory is valid at least.
+unsafe impl MemorySource for SameTwice {
+    fn get_block(&self) -> Option<NonNull<u8>> {
+        self.is_region.get().then_some(self.memory)
+    }
+
+    unsafe fn release_block(&self, _: NonNull<u8>) {}
+
+    fn get_region(&self, _: usize, _: usize) -> Option<NonNull<u8>> {
+        self.is_region.set(true);
+        Some(self.memory)
+    }
+}
+
+#[test]
+fn a_block_inside_the_region_that_it_is_to_hold_the_record_of_is_a_no() {
+    let two_blocks = layout(2 * BLOCK_SIZE, BLOCK_SIZE);
+    // SAFETY: the layout is not empty.
+    let memory = NonNull::new(unsafe { System.alloc(two_blocks) }).expect("the host has memory");
+    let heap: Allocator<SameTwice> = Allocator::new(SameTwice {
+        memory,
+        is_region: Cell::new(false),
+    });
+    heap.set_misuse_handler(remember);
+    assert!(Object::try_new(&heap, layout(2 * BLOCK_SIZE, 8), 1).is_none());
+    assert!(
+        seen()
+            .iter()
+            .map(|misuse| misuse.kind)
+            .eq([MisuseKind::SourceOverlaps])
+    );
+    heap.check().expect("no lie got in");
+    drop(heap);
+    // SAFETY: it came from `System` with this layout, and the heap is gone.
+    unsafe { System.dealloc(memory.as_ptr(), two_blocks) };
 }

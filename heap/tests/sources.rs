@@ -16,7 +16,7 @@ use common::fixed_memory::FixedMemory;
 fn an_empty_source_has_nothing() {
     let source = Regions::new();
     assert_eq!(source.get_block(), None);
-    assert_eq!(source.get_part(PAGE_SIZE), None);
+    assert_eq!(source.get_part(PAGE_SIZE, &|_| true), None);
     assert_eq!(source.get_region(PAGE_SIZE, PAGE_SIZE), None);
     assert_eq!(source.largest_region(), 0);
     assert_eq!((source.total_bytes(), source.free_bytes()), (0, 0));
@@ -30,10 +30,12 @@ fn a_range_of_100_kib_is_a_part_of_24_pages() {
     let source = arena.source(0x5000, 100 * 1024);
     assert_eq!(source.total_bytes(), 24 * PAGE_SIZE);
     assert_eq!(source.get_block(), None);
-    assert_eq!(source.get_part(25 * PAGE_SIZE), None);
-    let part = source.get_part(PAGE_SIZE).expect("24 pages are free");
+    assert_eq!(source.get_part(25 * PAGE_SIZE, &|_| true), None);
+    let part = source
+        .get_part(PAGE_SIZE, &|_| true)
+        .expect("24 pages are free");
     assert_eq!(part.len(), 24 * PAGE_SIZE);
-    assert_eq!(source.get_part(PAGE_SIZE), None);
+    assert_eq!(source.get_part(PAGE_SIZE, &|_| true), None);
 }
 
 #[test]
@@ -62,7 +64,7 @@ fn the_ragged_ends_of_a_range_become_parts_when_no_block_is_left() {
     assert_eq!(source.get_block(), None);
     let part = || {
         source
-            .get_part(PAGE_SIZE)
+            .get_part(PAGE_SIZE, &|_| true)
             .map(|part| (part.cast(), part.len()))
     };
     let behind = (arena.at(3 * BLOCK_SIZE), 20 * PAGE_SIZE);
@@ -74,6 +76,15 @@ fn the_ragged_ends_of_a_range_become_parts_when_no_block_is_left() {
 }
 
 #[test]
+fn the_last_block_goes_when_nothing_else_is_free() {
+    let arena = FixedMemory::new(2 * BLOCK_SIZE);
+    let source = arena.source(BLOCK_SIZE - PAGE_SIZE, BLOCK_SIZE + PAGE_SIZE);
+    assert_eq!(source.free_bytes(), BLOCK_SIZE);
+    assert_eq!(source.get_block(), Some(arena.at(BLOCK_SIZE)));
+    assert_eq!(source.get_block(), None);
+}
+
+#[test]
 fn the_longest_part_is_chosen_among_all_ranges() {
     let arena = FixedMemory::new(4 * BLOCK_SIZE);
     let source = arena.source(0, 10 * PAGE_SIZE);
@@ -82,7 +93,9 @@ fn the_longest_part_is_chosen_among_all_ranges() {
         .add_to(&source, 2 * BLOCK_SIZE, 20 * PAGE_SIZE)
         .unwrap();
     for pages in [29, 19, 9] {
-        let part = source.get_part(PAGE_SIZE).expect("there is a range more");
+        let part = source
+            .get_part(PAGE_SIZE, &|_| true)
+            .expect("there is a range more");
         assert_eq!(part.len(), pages * PAGE_SIZE);
     }
 }
@@ -152,8 +165,8 @@ fn senseless_sizes_and_alignments_are_a_no() {
     assert_eq!(source.get_region(PAGE_SIZE, 0), None);
     assert_eq!(source.get_region(usize::MAX, PAGE_SIZE), None);
     assert_eq!(source.get_region(PAGE_SIZE, usize::MAX), None);
-    assert_eq!(source.get_part(usize::MAX), None);
-    assert_eq!(source.get_part(BLOCK_SIZE), None);
+    assert_eq!(source.get_part(usize::MAX, &|_| true), None);
+    assert_eq!(source.get_part(BLOCK_SIZE, &|_| true), None);
     assert_eq!(source.free_bytes(), source.total_bytes());
 }
 
@@ -185,9 +198,9 @@ fn less_than_a_page_adds_up() {
     let source = arena.source(0x123, 3 * PAGE_SIZE);
     assert_eq!(source.total_bytes(), PAGE_SIZE);
     let mut end = 0x123 + 3 * PAGE_SIZE;
-    for _ in 0..PAGE_SIZE {
-        assert_eq!(arena.extend(&source, end, 5), Ok(()));
-        end += 5;
+    for _ in 0..200 {
+        assert_eq!(arena.extend(&source, end, 101), Ok(()));
+        end += 101;
         let pages = end / PAGE_SIZE - 2;
         assert_eq!(source.total_bytes(), pages * PAGE_SIZE);
         assert_eq!(
@@ -298,8 +311,8 @@ fn a_wrong_release_changes_nothing() {
 
 #[test]
 fn a_source_can_be_sent_to_another_thread() {
-    let memory = Box::leak(Box::new_uninit_slice(2 * BLOCK_SIZE));
-    let source = Region::from_static(memory);
+    let arena = FixedMemory::new(2 * BLOCK_SIZE);
+    let source = arena.region(0, 2 * BLOCK_SIZE);
     let free = source.free_bytes();
     let after = thread::spawn(move || {
         source.get_region(PAGE_SIZE, PAGE_SIZE).expect("it is free");
@@ -323,8 +336,11 @@ fn a_region_is_what_regions_make_of_the_same_memory() {
         Some(block.addr().get() + 3 * BLOCK_SIZE),
         eager.get_block().map(|block| block.addr().get())
     );
-    let part = lazy.get_part(PAGE_SIZE).unwrap();
-    assert_eq!(part.len(), eager.get_part(PAGE_SIZE).unwrap().len());
+    let part = lazy.get_part(PAGE_SIZE, &|_| true).unwrap();
+    assert_eq!(
+        part.len(),
+        eager.get_part(PAGE_SIZE, &|_| true).unwrap().len()
+    );
     assert_eq!(lazy.largest_region(), eager.largest_region());
     // SAFETY: both are out.
     unsafe { lazy.release_block(block) };
@@ -349,7 +365,7 @@ fn a_region_is_what_regions_make_of_the_same_memory() {
 fn a_region_that_is_too_small_has_nothing() {
     let arena = FixedMemory::new(BLOCK_SIZE);
     let source = arena.region(1, 2 * PAGE_SIZE);
-    assert_eq!(source.get_part(PAGE_SIZE), None);
+    assert_eq!(source.get_part(PAGE_SIZE, &|_| true), None);
     assert_eq!(source.total_bytes(), 0);
     assert_eq!(source.addresses(), None);
 }
@@ -372,7 +388,7 @@ fn a_static_slice_makes_a_region_in_a_constant() {
 fn no_memory_says_no() {
     let source = NoMemory;
     assert_eq!(source.get_block(), None);
-    assert_eq!(source.get_part(PAGE_SIZE), None);
+    assert_eq!(source.get_part(PAGE_SIZE, &|_| true), None);
     assert_eq!(source.get_region(PAGE_SIZE, PAGE_SIZE), None);
     assert_eq!(source.largest_region(), 0);
     assert!(!source.owns(PAGE_SIZE));

@@ -83,10 +83,10 @@ unsafe impl<A: Owns, B: MemorySource> MemorySource for Fallback<A, B> {
         }
     }
 
-    fn get_part(&self, least: usize) -> Option<NonNull<[u8]>> {
+    fn get_part(&self, least: usize, is_usable: &dyn Fn(usize) -> bool) -> Option<NonNull<[u8]>> {
         self.first
-            .get_part(least)
-            .or_else(|| self.second.get_part(least))
+            .get_part(least, is_usable)
+            .or_else(|| self.second.get_part(least, is_usable))
     }
 
     unsafe fn release_part(&self, part: NonNull<[u8]>) {

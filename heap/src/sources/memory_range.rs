@@ -205,12 +205,12 @@ impl MemoryRange {
         self.get(self.map().find_run(pages, align)?, pages)
     }
 
-    /// Finds the best part of at least `least` pages. Cost: a walk over the map.
-    pub(crate) fn find_part(self, least: usize) -> Option<Part> {
+    /// Finds the best part of at least `least` pages at an address that `is_usable`. Cost: a walk over the map.
+    pub(crate) fn find_part(self, least: usize, is_usable: &dyn Fn(usize) -> bool) -> Option<Part> {
         if self.free_pages() < least {
             return None;
         }
-        self.map().find_part(least)
+        self.map().find_part(least, is_usable)
     }
 
     /// Returns the length in pages of the longest free run. Cost: a walk over the map.

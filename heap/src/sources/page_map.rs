@@ -27,7 +27,7 @@ use core::iter;
 use core::ops::Range;
 
 use crate::bitmap::Bitmap;
-use crate::units::{LONGEST_RUN_PAGES, PAGES_PER_BLOCK};
+use crate::units::{LONGEST_RUN_PAGES, PAGE_SIZE, PAGES_PER_BLOCK};
 
 /// A window with every page free.
 const ALL: Bitmap = Bitmap::below(PAGES_PER_BLOCK);
@@ -91,11 +91,12 @@ impl<'a> PageMap<'a> {
         Some(window * PAGES_PER_BLOCK)
     }
 
-    /// Finds the best part of at least `least` pages.
-    pub(crate) fn find_part(self, least: usize) -> Option<Part> {
+    /// Finds the best part of at least `least` pages in a window that `is_usable` allows by its address.
+    pub(crate) fn find_part(self, least: usize, is_usable: &dyn Fn(usize) -> bool) -> Option<Part> {
+        let address = |part: &Part| (self.base + part.first) * PAGE_SIZE;
         (0..self.words.len())
             .filter_map(|window| self.part_of(window))
-            .filter(|part| part.pages >= least)
+            .filter(|part| part.pages >= least && is_usable(address(part)))
             .max()
     }
 

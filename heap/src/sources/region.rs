@@ -120,8 +120,8 @@ unsafe impl MemorySource for Region {
         unsafe { self.regions().release_block(block) };
     }
 
-    fn get_part(&self, least: usize) -> Option<NonNull<[u8]>> {
-        self.regions().get_part(least)
+    fn get_part(&self, least: usize, is_usable: &dyn Fn(usize) -> bool) -> Option<NonNull<[u8]>> {
+        self.regions().get_part(least, is_usable)
     }
 
     unsafe fn release_part(&self, part: NonNull<[u8]>) {

@@ -176,11 +176,11 @@ unsafe impl MemorySource for Regions {
         self.release(block, BLOCK_SIZE);
     }
 
-    fn get_part(&self, least: usize) -> Option<NonNull<[u8]>> {
+    fn get_part(&self, least: usize, is_usable: &dyn Fn(usize) -> bool) -> Option<NonNull<[u8]>> {
         let least = pages_for(least);
         let (part, range) = self
             .ranges()
-            .filter_map(|range| Some((range.find_part(least)?, range)))
+            .filter_map(|range| Some((range.find_part(least, is_usable)?, range)))
             .max_by_key(|(part, _)| (part.pages, part.is_apart))?;
         let start = range.get(part.first, part.pages)?;
         Some(NonNull::slice_from_raw_parts(start, part.pages * PAGE_SIZE))

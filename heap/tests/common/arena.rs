@@ -335,7 +335,7 @@ unsafe impl MemorySource for Arena {
         self.take(block, BLOCK_SIZE, Kind::Block);
     }
 
-    fn get_part(&self, least: usize) -> Option<NonNull<[u8]>> {
+    fn get_part(&self, least: usize, _: &dyn Fn(usize) -> bool) -> Option<NonNull<[u8]>> {
         assert!(least > 0 && least % PAGE_SIZE == 0 && least < BLOCK_SIZE);
         self.give(Kind::Part, |state| {
             let part = state.longest_part(state.rules.part_pages)?;

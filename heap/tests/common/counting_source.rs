@@ -224,7 +224,7 @@ unsafe impl MemorySource for CountingSource {
         self.take(block, BLOCK_SIZE);
     }
 
-    fn get_part(&self, least: usize) -> Option<NonNull<[u8]>> {
+    fn get_part(&self, least: usize, _: &dyn Fn(usize) -> bool) -> Option<NonNull<[u8]>> {
         let mut ledger = self.ledger();
         if !ledger.abilities.parts || !Self::count_request(&mut ledger) {
             return None;

@@ -103,6 +103,8 @@ fn books_are_never_taken_back() {
         assert!(!range.resize(address, pages, 1), "{address:#x} {pages}");
         assert_eq!(range.free_pages(), 0);
     }
+    assert!(!range.resize(all, 9, 0), "nothing is no length");
+    assert_eq!(range.free_pages(), 0);
     assert!(range.release(all, 9));
     assert!(!range.release(all, 9), "a second time");
     assert!(!range.resize(all, 8, 9), "not handed out");

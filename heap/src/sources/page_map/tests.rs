@@ -102,7 +102,7 @@ fn assert_like(model: &[bool], words: &[Cell<Bitmap>]) {
     for least in 1..=64 {
         let good = parts.iter().filter(|part| part.pages >= least);
         let best = good.map(|part| (part.pages, part.is_apart)).max();
-        let found = map.find_part(least);
+        let found = map.find_part(least, &|_| true);
         assert_eq!(found.map(|part| (part.pages, part.is_apart)), best);
         assert!(found.is_none_or(|part| parts.contains(&part)), "{found:?}");
     }
@@ -207,7 +207,7 @@ fn no_pages_are_found_nowhere() {
     let nothing = PageMap::new(&[], 0);
     assert_eq!(nothing.find_run(1, 1), None);
     assert_eq!(nothing.find_block(), None);
-    assert_eq!(nothing.find_part(1), None);
+    assert_eq!(nothing.find_part(1, &|_| true), None);
     assert_eq!(nothing.longest_run(), 0);
 }
 
@@ -226,15 +226,22 @@ fn of_equally_long_parts_the_one_that_cuts_no_longer_run_is_chosen() {
     // 40 pages alone in window 0; 40 at the end of window 1 and 40 at the start of window 2, which are 80 together.
     let free = |page: &usize| matches!(page, 10..50 | 88..168);
     let model: Vec<bool> = (0..192).map(|page| free(&page)).collect();
-    let part = PageMap::new(&words(&model), 0).find_part(1).unwrap();
+    let part = PageMap::new(&words(&model), 0)
+        .find_part(1, &|_| true)
+        .unwrap();
     assert_eq!((part.first, part.pages), (10, 40));
 }
 
 #[test]
 fn a_part_is_less_than_a_block() {
-    let part = PageMap::new(&words(&[true; 64]), 0).find_part(1).unwrap();
+    let part = PageMap::new(&words(&[true; 64]), 0)
+        .find_part(1, &|_| true)
+        .unwrap();
     assert_eq!(part.pages, 63);
-    assert_eq!(PageMap::new(&words(&[true; 64]), 0).find_part(64), None);
+    assert_eq!(
+        PageMap::new(&words(&[true; 64]), 0).find_part(64, &|_| true),
+        None
+    );
 }
 
 /// Windows that are empty, full, or divided into few or many runs.
