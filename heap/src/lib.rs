@@ -5,7 +5,9 @@
 #[cfg(test)]
 extern crate std;
 
+pub use crate::cache::{Cache, CacheStatistics, Cached, KEPT_OBJECTS};
 pub use crate::check::Corruption;
+pub use crate::fault_injection::FaultInjector;
 pub use crate::global_allocator::Allocator;
 pub use crate::heap::{AllocError, Heap};
 pub use crate::locked_heap::{HeapGuard, HeapStart, LockedHeap};
@@ -13,6 +15,7 @@ pub use crate::memory_source::{MemorySource, Owns};
 pub use crate::misuse::{Misuse, MisuseKind};
 pub use crate::page_runs::{KEPT_BLOCKS, LARGEST_RESERVE};
 pub use crate::place::{Object, ObjectKind, ObjectState, Place};
+pub use crate::scope::{LARGEST_PIECE, SMALLEST_PIECE, Scope};
 pub use crate::shrinkers::{MOST_SHRINKERS, Shrinker, TooManyShrinkers};
 pub use crate::sources::{Fallback, NoMemory, NoSuchEnd, Region, Regions, TooSmall};
 pub use crate::statistics::{ClassStatistics, PageStatistics, Statistics};
@@ -60,3 +63,8 @@ mod heap;
 mod locked_heap;
 mod statistics;
 mod walk;
+
+// For users of any heap: objects kept constructed, objects freed at once, memory that fails.
+mod cache;
+mod fault_injection;
+mod scope;
