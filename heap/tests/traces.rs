@@ -2,6 +2,9 @@
 //!
 //! Every object is full of noise that belongs to it, and all of its bytes are looked at when it is resized and freed. So a
 //! byte that is lost in a move, or written into somebody else's object, shows.
+//!
+//! Two million operations are too many for Miri.
+#![cfg(not(miri))]
 
 mod common;
 #[path = "common/oracle.rs"]
