@@ -274,11 +274,9 @@ impl FactoryChain {
         true
     }
 
-    /// Makes every chunk free that waits. `false` when none did.
-    pub(crate) fn empty_quarantine<S: MemorySource>(&mut self, source: &S) -> bool {
-        let any = self.release_oldest(source);
+    /// Makes every chunk free that waits.
+    fn empty_quarantine<S: MemorySource>(&mut self, source: &S) {
         while self.release_oldest(source) {}
-        any
     }
 
     /// Lets at most `limit` chunks wait from now on.

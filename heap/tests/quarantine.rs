@@ -242,6 +242,36 @@ fn what_waits_is_memory_when_memory_is_short() {
 }
 
 #[test]
+fn what_waits_makes_room_for_every_kind_of_request() {
+    let sizes = [100, 5000, 16 << 10, 20_000, 100_000, 63 * PAGE_SIZE];
+    for rules in [Rules::BLOCKS, Rules::ALL] {
+        for size in sizes {
+            for count in [1, 30, MOST] {
+                let heap = heap(1, rules, MOST);
+                let chunks = objects(&heap, count, 2000);
+                free_all(&heap, chunks);
+                assert_eq!(heap.statistics().quarantined, count);
+                let object = Object::try_new(&heap, layout(size, 8), 2);
+                let object = object.unwrap_or_else(|| {
+                    panic!("no {size} bytes: {count} chunks wait, {rules:?}");
+                });
+                assert_arena_sound(&heap);
+                object.free(&heap);
+                assert_arena_empty(&heap);
+            }
+        }
+    }
+    // Pages in a block that stays in use.
+    let heap = heap(1, Rules::BLOCKS, MOST);
+    let kept = objects(&heap, 1, PAGE_SIZE);
+    free_all(&heap, objects(&heap, 40, PAGE_SIZE));
+    let run = Object::new(&heap, layout(50 * PAGE_SIZE, 8), 2);
+    run.free(&heap);
+    free_all(&heap, kept);
+    assert_arena_empty(&heap);
+}
+
+#[test]
 fn what_waits_goes_before_the_reserve() {
     let heap = heap(2, Rules::BLOCKS, MOST);
     assert_eq!(heap.set_reserve(1, || true), 1);
