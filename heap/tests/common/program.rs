@@ -21,8 +21,9 @@ use super::{
 /// The most actions of one program, so that no input of the fuzzer takes long.
 const LONGEST_PROGRAM: usize = 256;
 
-/// The most objects that one action makes or frees: a stack of the smallest chunks in a page of its own, and one more.
-const MOST_AT_ONCE: usize = 257;
+/// The most objects that one action makes or frees: a page of the smallest chunks, and one more. Few in Miri, which takes
+/// its time.
+const MOST_AT_ONCE: usize = if cfg!(miri) { 17 } else { 257 };
 
 /// The most bytes that one action allocates as many objects.
 const MOST_BYTES_AT_ONCE: usize = 2 * BLOCK_SIZE;
