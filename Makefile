@@ -5,7 +5,8 @@
 #   BOOT=uefi|bios   MEM=256M   SMP=1   ACCEL=auto|kvm|tcg   DISPLAY=none|gtk|sdl|…   GDB=1   QEMUFLAGS='-d int'
 #
 # Under plain `cargo run` and `cargo test` the same are STACK_ALLOC_BOOT, STACK_ALLOC_MEM and so on.
-# TESTS='heap frames' chooses tests for `make kernel-test`, by parts of their names.
+# TESTS='heap frames' chooses tests for `make kernel-test`, by parts of their names. FUZZ_SECONDS=60 and FUZZ_TARGET=heap are
+# how long and with what `make fuzz` searches.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -57,6 +58,19 @@ host-test: ## Runs the tests that need no kernel
 .PHONY: kernel-test
 kernel-test: ## Runs the tests in the kernel, in QEMU; TESTS=heap chooses
 	@$(with_toolchain); exec cargo test $(if $(TESTS),-- $(TESTS))
+
+.PHONY: asan valgrind miri msrv features
+asan: ## Runs the heap's tests under the address sanitizer
+valgrind: ## Runs a part of the heap's tests under valgrind
+miri: ## Runs a part of the heap's tests in Miri, for undefined behaviour
+msrv: ## Builds the heap with the oldest Rust that it promises to build with
+features: ## Runs the heap's tests with every feature alone and with all
+asan valgrind miri msrv features:
+	@$(with_toolchain); exec boot/proofs.sh $@
+
+.PHONY: fuzz
+fuzz: ## Searches for programs that break the heap, for FUZZ_SECONDS=60
+	@$(with_toolchain); FUZZ_SECONDS='$(FUZZ_SECONDS)' exec boot/fuzz.sh $(FUZZ_TARGET)
 
 .PHONY: image
 image: ## Makes the disk images, for UEFI and BIOS, and prints their paths

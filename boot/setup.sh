@@ -3,6 +3,7 @@
 #
 #   boot/setup.sh           set up what is missing; says at most one line when all is there
 #   boot/setup.sh doctor    say what is there and what is missing, and change nothing
+#   boot/setup.sh tool T    get one of the tools that single targets need: fuzzer, valgrind, miri or oldest-rust
 #
 # There are two ways to the toolchain, and the script picks one:
 #
@@ -29,6 +30,10 @@ readonly rust_packages=(rustc-web cargo-web rust-web-src lld-19 llvm-19)
 readonly linker_packages=(gcc libc6-dev)
 readonly qemu_packages=(qemu-system-x86)
 readonly ovmf_packages=(ovmf)
+
+# The oldest Rust that the heap builds with.
+oldest=$(sed -n 's/^rust-version *= *"\(.*\)"/\1/p' "$root/heap/Cargo.toml")
+readonly oldest
 
 say() { printf '%s\n' "$*"; }
 complain() { printf 'setup: %s\n' "$*" >&2; }
@@ -327,6 +332,94 @@ run_fetch() (
     cd / && cargo fetch --locked --manifest-path "$root/Cargo.toml" >"$state/fetch.log" 2>&1
 )
 
+# --- Tools that single targets need -----------------------------------------------------------------------------------
+
+# Runs what follows with the toolchain that was chosen, its output in a log, from outside of the repository, whose
+# .cargo/config.toml is about the kernel's target.
+with_log() (
+    log=$state/$1.log
+    PATH=$(cat "$state/toolchain"):$PATH
+    cd / && "${@:2}" >"$log" 2>&1
+)
+
+setup_fuzzer() {
+    { have c++ && printf 'int main(){return 0;}' | c++ -x c++ - -o /dev/null 2>/dev/null; } \
+        || apt "a C++ compiler, for the fuzzer's run-time library" g++ || return 1
+    [ -x "$state/cargo-fuzz/bin/cargo-fuzz" ] \
+        || step "building cargo-fuzz" "once, into target/setup" \
+            with_log cargo-fuzz cargo install cargo-fuzz --locked --root "$state/cargo-fuzz" || {
+        tail -n 5 "$state/cargo-fuzz.log" >&2
+        complain "cargo could not build cargo-fuzz: see $state/cargo-fuzz.log"
+        return 1
+    }
+}
+
+have_miri() { (PATH=$(cat "$state/toolchain"):$PATH && cd / && cargo miri --version >/dev/null 2>&1); }
+
+setup_miri() {
+    have_miri && return
+    [ "$(cat "$state/toolchain")" = "$(rustup_folder)/bin" ] \
+        && step "fetching Miri with rustup" "a component of $channel" \
+            with_log miri rustup component add miri --toolchain "$channel" \
+        && have_miri
+}
+
+# Notes the folder with the oldest rustc in target/setup/oldest-rust: rustup's, or one made out of Debian's packages.
+setup_oldest_rust() {
+    local place=${RUSTUP_HOME:-$HOME/.rustup}/toolchains unpacked=$state/rust-$oldest
+    local toolchain=$place/$oldest.0-$host
+    if [ ! -x "$toolchain/bin/rustc" ] && [ ! -x "$unpacked/bin/rustc" ]; then
+        if have rustup && step "fetching Rust $oldest with rustup" "the oldest that the heap builds with" \
+            with_log rustup-oldest rustup toolchain install "$oldest.0" --profile minimal --no-self-update; then
+            :
+        elif have apt-get; then
+            step "unpacking Debian's Rust $oldest" "the oldest that the heap builds with; nothing is installed" \
+                unpack_oldest || return 1
+        else
+            return 1
+        fi
+    fi
+    if [ -x "$toolchain/bin/rustc" ]; then
+        printf '%s\n' "$toolchain/bin"
+    else
+        printf '%s\n' "$unpacked/bin"
+    fi >"$state/oldest-rust"
+}
+
+# Debian 12 has it beside the newer one: its packages are unpacked here, with a rustc that finds its own libraries.
+unpack_oldest() (
+    new=$state/rust-$oldest.new
+    rm -rf "$new" && mkdir -p "$new/bin" && cd "$new" || return 1
+    version=$(apt-cache madison rustc-web 2>/dev/null | awk -v v="$oldest" 'index($3, v ".") == 1 { print $3; exit }')
+    [ -n "$version" ] || return 1
+    apt-get download "rustc-web=$version" "libstd-rust-web-dev=$version" "libstd-rust-web-$oldest=$version" libllvm19 \
+        >"$state/oldest-rust.log" 2>&1 || return 1
+    for package in *.deb; do
+        dpkg -x "$package" . || return 1
+    done
+    rm -- *.deb
+    for program in rustc rustdoc; do
+        printf '#!/bin/sh\nLD_LIBRARY_PATH="%s" exec "%s" "$@"\n' \
+            "$state/rust-$oldest/usr/lib/x86_64-linux-gnu" "$state/rust-$oldest/usr/bin/$program" >"bin/$program"
+        chmod +x "bin/$program"
+    done
+    mv "$new" "$state/rust-$oldest"
+)
+
+setup_tool() {
+    if [ ! -r "$state/toolchain" ]; then setup_all || return 1; fi
+    case ${1:-} in
+        fuzzer) setup_fuzzer ;;
+        valgrind) have valgrind || apt "what watches each memory access of a program" valgrind ;;
+        miri) setup_miri ;;
+        oldest-rust) setup_oldest_rust ;;
+        *)
+            complain "unknown tool \`${1:-}\`: there are fuzzer, valgrind, miri and oldest-rust"
+            return 2
+            ;;
+    esac
+}
+
 # --- Doctor -------------------------------------------------------------------------------------------------------
 
 missing=0
@@ -361,8 +454,9 @@ doctor() {
 case ${1:-setup} in
     setup) setup_all ;;
     doctor) doctor ;;
+    tool) setup_tool "${2:-}" ;;
     *)
-        complain "unknown word \`$1\`: write \`boot/setup.sh\` or \`boot/setup.sh doctor\`"
+        complain "unknown word \`$1\`: write \`boot/setup.sh\`, \`boot/setup.sh doctor\` or \`boot/setup.sh tool T\`"
         exit 2
         ;;
 esac

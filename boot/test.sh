@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs every test there is, and ends with one line: `N passed, N failed`. Called by the Makefile, which has set up the
-# toolchain. A failed step does not stop the others. The logs stay in target/test-logs.
+# Runs every test there is, and ends with one line: `N passed, N failed, N skipped`. Called by the Makefile, which has set
+# up the toolchain. A failed step does not stop the others. The logs stay in target/test-logs.
 #
 #   boot/test.sh         everything
 #   boot/test.sh host    what needs no kernel
@@ -39,6 +39,9 @@ if [ "${1:-}" != host ]; then
     step kernel-uefi kernel_test uefi
     # The heap does not know which firmware was there; booting and the memory map do.
     step kernel-bios kernel_test bios boot heap
+    for proof in features msrv asan valgrind miri; do
+        step "$proof" boot/proofs.sh "$proof"
+    done
 fi
 
 echo
