@@ -32,6 +32,26 @@ lints_are_shared() {
     return "$bad"
 }
 
+# The heap's modules depend on each other one way, so that each can be read after those it names. Tests may look anywhere.
+module_edges() (
+    cd "$root/heap/src" || return
+    find . -name '*.rs' ! -name lib.rs ! -name tests.rs | while IFS= read -r file; do
+        module=$(sed 's,^\./,,; s,/.*,,; s,\.rs$,,' <<<"$file")
+        sed 's,//.*,,' "$file" | grep -o 'crate::[a-z_]*' | sed "s,crate::,$module ,"
+    done
+)
+
+modules_have_no_cycle() {
+    local edges
+    if grep -rn 'crate::{' "$root/heap/src"; then
+        echo "write one \`use\` for each module: this check reads no braces" >&2
+        return 1
+    fi
+    edges=$(module_edges)
+    # A check of nothing would pass.
+    [ "$(wc -l <<<"$edges")" -gt 10 ] && tsort <<<"$edges" >/dev/null
+}
+
 # Cargo for this machine, from outside, because .cargo/config.toml is about the kernel's target. The boot loader is left out
 # by a switch that its build script has for docs.rs: checking needs its types, not its code.
 outside() (
@@ -48,9 +68,13 @@ oracle_is_absent() (
 
 lint_host() { outside clippy --quiet --manifest-path "$manifest" "$@" -- -D warnings; }
 document() { outside doc --quiet --no-deps --document-private-items --manifest-path "$manifest" "$@"; }
-format() { outside fmt --manifest-path "$manifest" --all -- --check; }
+format() {
+    outside fmt --manifest-path "$manifest" --all -- --check \
+        && outside fmt --manifest-path "$root/heap/fuzz/Cargo.toml" -- --check
+}
 
 check "workspace lints in every member" lints_are_shared
+check "no cycle among the heap's modules" modules_have_no_cycle
 check "no linked_list_allocator in the kernel's image" oracle_is_absent
 
 is_whole=0
