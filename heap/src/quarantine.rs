@@ -58,7 +58,7 @@ impl Quarantine {
     /// Returns whether chunks wait at all.
     #[inline]
     pub(crate) const fn is_on(&self) -> bool {
-        CAPACITY > 0 && self.limit > 0
+        cfg!(feature = "quarantine") && self.limit > 0
     }
 
     /// Returns how many chunks wait.
@@ -101,7 +101,8 @@ impl Quarantine {
     }
 
     /// Returns the place of the chunk that came `number` after the oldest one.
-    const fn place(&self, number: usize) -> usize {
-        (self.oldest + number) % if CAPACITY == 0 { 1 } else { CAPACITY }
+    fn place(&self, number: usize) -> usize {
+        let place = self.oldest + number;
+        place.checked_sub(CAPACITY).unwrap_or(place)
     }
 }

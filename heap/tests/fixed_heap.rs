@@ -62,11 +62,10 @@ fn what_grew_in_place_may_be_used_through_the_pointer_that_came_back() {
         .init_from_slice(Box::leak(Box::new_uninit_slice(100 * 1024)));
     for (size, new_size) in [(20, 32), (5 * PAGE_SIZE, 7 * PAGE_SIZE)] {
         let pointer = allocate(&*heap, layout(size, 1));
-        // SAFETY: the object is live, has that many bytes, and all are written.
-        let contents = unsafe {
-            pointer.write_bytes(0, size);
-            core::slice::from_raw_parts_mut(pointer, size)
-        };
+        // SAFETY: the object is live and has that many bytes.
+        unsafe { pointer.write_bytes(0, size) };
+        // SAFETY: likewise, and all are written.
+        let contents = unsafe { core::slice::from_raw_parts_mut(pointer, size) };
         // As from `Vec::into_boxed_slice` and back: the pointer is good for the old size alone.
         let new = reallocate(&*heap, contents.as_mut_ptr(), layout(size, 1), new_size);
         assert_eq!(new, pointer, "in place");
