@@ -91,6 +91,7 @@ fi
 if [ "${#cargo[@]}" -gt 0 ]; then
     check "format" format
     check "lints of stack_alloc" lint_host --package stack_alloc --all-targets
+    check "lints of stack_alloc with the quarantine" lint_host --package stack_alloc --all-targets --features quarantine
     check "lints of boot" lint_host --package boot --all-targets
     check "lints of the kernel's pure modules" lint_host --package kernel_library --profile test
     check "documentation of stack_alloc and boot" document --package stack_alloc --package boot
@@ -98,6 +99,7 @@ else
     skip "format, lints: this toolchain has no rustfmt and no clippy (install rustup and its stable toolchain)"
 fi
 if [ "$is_whole" -eq 1 ]; then
+    check "lints of stack_alloc with all features" lint_host --package stack_alloc --all-targets --all-features
     check "lints of the kernel" cargo clippy --quiet --package kernel_library --lib -- -D warnings
     check "lints of the kernel's images" cargo clippy --quiet --package kernel --bins --tests -- -D warnings
 else
