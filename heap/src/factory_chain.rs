@@ -28,6 +28,7 @@ use crate::quarantine::Waiting;
 use crate::regions::Region;
 use crate::size_class::{CLASSES, ClassIndex, LARGEST_CHUNK, Placement, SizeClass, placement};
 use crate::sized_allocator::{Returned, SizedAllocator, Taken};
+use crate::totals::Totals;
 use crate::units::{BLOCK_SIZE, PAGE_SIZE};
 
 /// A stack takes at most this part of what the heap holds, so that a small heap has room for stacks of many sizes. From
@@ -49,27 +50,6 @@ pub(crate) struct FactoryChain {
     pub(crate) totals: Totals,
 }
 
-/// What the chain counts beyond what its lists do.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Totals {
-    /// Bytes asked for in what is live.
-    pub(crate) requested: usize,
-    /// The most that `requested` has ever been.
-    pub(crate) requested_peak: usize,
-    /// Pages in runs that are allocations.
-    pub(crate) whole_pages: usize,
-    /// Runs ever handed out.
-    pub(crate) whole_allocations: u64,
-    /// Runs ever taken back.
-    pub(crate) whole_frees: u64,
-    /// Regions ever handed out.
-    pub(crate) region_allocations: u64,
-    /// Regions ever taken back.
-    pub(crate) region_frees: u64,
-    /// Requests answered with "no".
-    pub(crate) failures: u64,
-}
-
 // SAFETY: the chain's pointers lead to memory that the source gave to this heap and to nobody else, so it may be entered
 // from any thread, one at a time: none of it is bound to a thread.
 unsafe impl Send for FactoryChain {}
@@ -82,16 +62,7 @@ impl FactoryChain {
             records: SizedAllocator::new(),
             holdings: Holdings::new(),
             reserve: 0,
-            totals: Totals {
-                requested: 0,
-                requested_peak: 0,
-                whole_pages: 0,
-                whole_allocations: 0,
-                whole_frees: 0,
-                region_allocations: 0,
-                region_frees: 0,
-                failures: 0,
-            },
+            totals: Totals::new(),
         }
     }
 
@@ -102,7 +73,7 @@ impl FactoryChain {
             return None;
         };
         let chunk = self.take_chunk(StackKind::Class(class))?;
-        self.count_requested(layout.size());
+        self.totals.count_requested(layout.size());
         Some(chunk)
     }
 
@@ -150,13 +121,8 @@ impl FactoryChain {
             Placement::Region { size, align } => self.allocate_region(size, align, source),
             Placement::Refused => None,
         }?;
-        self.count_requested(layout.size());
+        self.totals.count_requested(layout.size());
         Some(memory)
-    }
-
-    /// Counts a request that is answered with null.
-    pub(crate) fn count_failure(&mut self) {
-        self.totals.failures += 1;
     }
 
     /// Takes back what was handed out for `layout`.
@@ -185,7 +151,7 @@ impl FactoryChain {
             Located::Whole(run) => self.deallocate_run(run, source),
             Located::Region(region) => self.deallocate_region(region, source),
         }
-        self.uncount_requested(layout.size());
+        self.totals.uncount_requested(layout.size());
         Ok(())
     }
 
@@ -226,8 +192,8 @@ impl FactoryChain {
         if !fits {
             return Ok(None);
         }
-        self.uncount_requested(layout.size());
-        self.count_requested(new_size);
+        self.totals.uncount_requested(layout.size());
+        self.totals.count_requested(new_size);
         Ok(Some(located.start()))
     }
 
@@ -339,20 +305,6 @@ impl FactoryChain {
             size => size,
         };
         in_runs.max(in_stacks).max(in_regions)
-    }
-
-    /// Adds to the bytes asked for.
-    #[inline]
-    fn count_requested(&mut self, size: usize) {
-        self.totals.requested += size;
-        self.totals.requested_peak = self.totals.requested_peak.max(self.totals.requested);
-    }
-
-    /// Takes from the bytes asked for. Sizes that get the same chunk are told apart by nobody, so what comes back may
-    /// be more than what was asked for.
-    #[inline]
-    fn uncount_requested(&mut self, size: usize) {
-        self.totals.requested = self.totals.requested.saturating_sub(size);
     }
 
     /// Returns the list that stacks of `kind` hang in.

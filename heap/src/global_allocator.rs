@@ -235,7 +235,7 @@ impl<S: MemorySource, R: RawMutex> Allocator<S, R> {
             self.shrink_and_allocate(layout)
         };
         if memory.is_none() {
-            self.lock.enter().chain.count_failure();
+            self.lock.enter().chain.totals.count_failure();
         }
         memory
     }

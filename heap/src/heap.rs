@@ -102,7 +102,7 @@ impl<S: MemorySource> Heap<S> {
             .allocate_at_hand(layout)
             .or_else(|| self.chain.allocate(layout, &self.source));
         if memory.is_none() {
-            self.chain.count_failure();
+            self.chain.totals.count_failure();
         }
         memory.map(|memory| memory.start).ok_or(AllocError)
     }
@@ -115,7 +115,7 @@ impl<S: MemorySource> Heap<S> {
     pub fn allocate_urgently(&mut self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
         let memory = self.chain.allocate_urgently(layout, &self.source);
         if memory.is_none() {
-            self.chain.count_failure();
+            self.chain.totals.count_failure();
         }
         memory.map(|memory| memory.start).ok_or(AllocError)
     }

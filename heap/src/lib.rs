@@ -26,6 +26,7 @@ mod bitmap;
 mod list;
 mod place;
 mod size_class;
+mod totals;
 mod trie;
 mod units;
 

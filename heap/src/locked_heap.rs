@@ -286,7 +286,7 @@ impl<'a, R: RawMutex> HeapGuard<'a, R> {
     pub fn allocate_first_fit(&mut self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
         let memory = self.entered.chain.allocate(layout, self.regions);
         if memory.is_none() {
-            self.entered.chain.count_failure();
+            self.entered.chain.totals.count_failure();
         }
         memory.map(|memory| memory.start).ok_or(AllocError)
     }
