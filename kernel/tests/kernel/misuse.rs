@@ -19,7 +19,7 @@ pub(crate) const TESTS: &[Test] = tests! {
     foreign_pointer_is_reported,
     wrong_free_of_a_region_is_reported,
     double_free_panics => Panics("is free already"),
-    foreign_free_panics => Panics("is not memory of this heap"),
+    foreign_free_panics => Panics("it was not handed out here; the address is not in the memory of this heap"),
 };
 
 /// The last report.
