@@ -35,6 +35,13 @@ impl Bitmap {
         }
     }
 
+    /// Returns the set of `number` alone, 0..=63.
+    #[inline]
+    pub(crate) const fn single(number: usize) -> Self {
+        debug_assert!(number < 64, "a number of the word's");
+        Self(1 << (number % 64))
+    }
+
     /// Returns the set `start..start + len`, cut off at 64.
     pub(crate) const fn range(start: usize, len: usize) -> Self {
         if start >= 64 {
@@ -42,6 +49,13 @@ impl Bitmap {
         } else {
             Self(Self::below(len).0 << start)
         }
+    }
+
+    /// Returns the set `start..start + len`, of at least one number and none above 63. Cheaper than [`range`](Self::range).
+    #[inline]
+    pub(crate) const fn run(start: usize, len: usize) -> Self {
+        debug_assert!(len > 0 && start + len <= 64, "numbers of the word's");
+        Self((u64::MAX >> (64 - len) % 64) << start % 64)
     }
 
     /// Returns the multiples of `step`, a power of two; only 0 for `step >= 64`.
@@ -101,19 +115,28 @@ impl Bitmap {
         Self(self.0 & self.0.wrapping_sub(1))
     }
 
-    /// Returns the largest number in the set that is not above `limit`.
+    /// Returns the largest number in the set that is not above `limit`, 0..=63.
+    #[inline]
     pub(crate) const fn highest_up_to(self, limit: usize) -> Option<usize> {
-        let below = self.0 & Self::below(limit + 1).0;
+        debug_assert!(limit < 64, "a number of the word's");
+        let below = self.0 << (63 - limit % 64);
         if below == 0 {
             None
         } else {
-            Some(63 - below.leading_zeros() as usize)
+            Some(limit - below.leading_zeros() as usize)
         }
     }
 
     /// Returns the smallest number in the set that is not below `limit`.
     pub(crate) const fn lowest_from(self, limit: usize) -> Option<usize> {
         self.without(Self::below(limit)).lowest()
+    }
+
+    /// Returns how far above `number`, 0..=63, the smallest number in the set is that is not below it.
+    #[inline]
+    pub(crate) const fn distance_from(self, number: usize) -> Option<usize> {
+        debug_assert!(number < 64, "a number of the word's");
+        Self(self.0 >> (number % 64)).lowest()
     }
 
     /// Returns one past the largest number in the set, or 0.
@@ -142,10 +165,25 @@ impl Bitmap {
         Self(starts.0 & Self::multiples_of(align).0).lowest()
     }
 
+    /// Returns the length of the run of neighbours in the set that `number`, which is in it, belongs to.
+    pub(crate) const fn run_around(self, number: usize) -> usize {
+        debug_assert!(self.contains(number), "in the set");
+        let behind = (!(self.0 >> number)).trailing_zeros() as usize;
+        let before = (!(self.0 << (63 - number))).leading_zeros() as usize;
+        // `number` itself is among both.
+        behind + before - 1
+    }
+
     /// Returns the length of the longest run of neighbours in the set, 0..=64.
     pub(crate) const fn longest_run(self) -> usize {
         if self.0 == 0 {
             return 0;
+        }
+        // Often there is one run only: then nothing is left above it.
+        let lowest = self.0 >> self.0.trailing_zeros();
+        let len = lowest.trailing_ones() as usize;
+        if lowest == Self::below(len).0 {
+            return len;
         }
         // `runs[k]` holds the starts of runs of 2^k.
         let mut runs = [self.0, 0, 0, 0, 0, 0, 0];

@@ -45,13 +45,14 @@ impl BitmappedStack {
         }
     }
 
-    /// Takes the lowest free chunk.
-    #[inline]
-    pub(crate) fn take(&self) -> Option<usize> {
+    /// Takes the lowest free chunk, and returns the others that are free beside it.
+    #[inline(always)]
+    pub(crate) fn take(&self) -> Option<(usize, Bitmap)> {
         let free = self.free.get();
         let chunk = free.lowest()?;
-        self.free.set(free.without_lowest());
-        Some(chunk)
+        let others = free.without_lowest();
+        self.free.set(others);
+        Some((chunk, others))
     }
 
     /// Takes `chunk` (0..=63) back.
@@ -62,10 +63,11 @@ impl BitmappedStack {
     #[inline]
     pub(crate) fn put(&self, chunk: usize) -> Result<(), NotTaken> {
         let free = self.free.get();
-        if free.contains(chunk) {
+        let with_chunk = free.with(Bitmap::single(chunk));
+        if with_chunk == free {
             return Err(NotTaken);
         }
-        self.free.set(free.with(Bitmap::range(chunk, 1)));
+        self.free.set(with_chunk);
         Ok(())
     }
 
@@ -94,40 +96,55 @@ impl StackGroup {
             chunks <= STACKS_PER_RUN * CHUNKS_PER_STACK,
             "a group has four words"
         );
-        Self {
-            stacks: core::array::from_fn(|stack| {
-                BitmappedStack::new(chunks.saturating_sub(stack * CHUNKS_PER_STACK))
-            }),
+        let mut group = Self::default();
+        let mut rest = chunks;
+        for stack in &mut group.stacks {
+            *stack = BitmappedStack::new(rest);
+            if rest <= CHUNKS_PER_STACK {
+                break;
+            }
+            rest -= CHUNKS_PER_STACK;
         }
+        group
     }
 
-    /// Takes the lowest free chunk of the group.
-    #[inline]
-    pub(crate) fn take(&self) -> Option<usize> {
+    /// Takes the lowest free chunk of the group, and returns the others that are free in its stack.
+    #[inline(always)]
+    pub(crate) fn take(&self) -> Option<(usize, Bitmap)> {
         for (number, stack) in self.stacks.iter().enumerate() {
-            if let Some(chunk) = stack.take() {
-                return Some(number * CHUNKS_PER_STACK + chunk);
+            if let Some((chunk, others)) = stack.take() {
+                return Some((number * CHUNKS_PER_STACK + chunk, others));
             }
         }
         None
     }
 
-    /// Takes `chunk` back.
+    /// Takes `chunk`, one of the group's, back.
     ///
     /// # Errors
     ///
-    /// [`NotTaken`], with nothing changed, when it is free already or no chunk of any group.
+    /// [`NotTaken`], with nothing changed, when it is free already.
     #[inline]
     pub(crate) fn put(&self, chunk: usize) -> Result<(), NotTaken> {
-        let stack = self.stacks.get(chunk / CHUNKS_PER_STACK).ok_or(NotTaken)?;
-        stack.put(chunk % CHUNKS_PER_STACK)
+        self.stack_of(chunk).put(chunk % CHUNKS_PER_STACK)
     }
 
-    /// Returns whether `chunk` is free.
+    /// Returns whether `chunk`, one of the group's, is free.
+    #[inline]
     pub(crate) fn is_free(&self, chunk: usize) -> bool {
-        self.stacks
-            .get(chunk / CHUNKS_PER_STACK)
-            .is_some_and(|stack| stack.free().contains(chunk % CHUNKS_PER_STACK))
+        self.stack_of(chunk)
+            .free()
+            .contains(chunk % CHUNKS_PER_STACK)
+    }
+
+    /// Returns the stack of `chunk`, one of the group's.
+    #[inline]
+    const fn stack_of(&self, chunk: usize) -> &BitmappedStack {
+        debug_assert!(
+            chunk < STACKS_PER_RUN * CHUNKS_PER_STACK,
+            "a chunk of the group"
+        );
+        &self.stacks[chunk / CHUNKS_PER_STACK % STACKS_PER_RUN]
     }
 
     /// Returns the lowest taken chunk that is at least `from`, in a group of `chunks` chunks.

@@ -12,19 +12,20 @@
 //! │ └─64 bytes──┴─64 B───┴── ─┘    │        │                │        │   │         │
 //! └────────────────────────────────┴────────┴────────────────┴────────┴─ ─┴─────────┘
 //!   free   = …111…10000     bit n: page n belongs to nobody; page 0 never does
-//!   leads  = …000…00110     bit n: a run begins at page n, and descriptor n describes it
+//!   leads  = 01100…000…     bit 63 - n: a run begins at page n, and descriptor n describes it
 //! ```
 //!
 //! The descriptor of page `n` stands `64 * n` bytes into the header; only those of `leads` are ever read. The run that
-//! any page belongs to is the one of the highest lead at or below it: one count of leading zeros, so a run of 63 pages
-//! costs as little to open and close as a run of one.
+//! any page belongs to is the one of the highest lead at or below it: one count of zeros, so a run of 63 pages costs as little
+//! to open and close as a run of one. (The word of leads is mirrored, because counting trailing zeros is quick on every
+//! x86-64, and counting leading ones is not.)
 //!
 //! A *part* of a block is fewer pages of the same window of 256 KiB: its first page, whichever it is, is the header. The
 //! pages keep their numbers in the window, so that whatever is computed from them stays the same, alignments too; pages
 //! outside belong to nobody and are not free.
 //!
 //! Where the source says that its memory is zero, the block remembers which pages were `touched`, and a stack from which
-//! chunk on it never handed one out, so that what is still zero need not be cleared.
+//! chunk on none ever came back, so that what is still zero need not be cleared.
 //!
 //! Nothing of the heap is written into a chunk or a run of the user's, free or taken. (The records of regions have stacks
 //! of their own, in pages that may have been a user's before.)
@@ -41,11 +42,14 @@ use core::ops::Deref;
 use core::ptr::NonNull;
 
 use crate::bitmap::Bitmap;
+use crate::bitmapped_stack::NotTaken;
 use crate::bitmapped_stack::StackGroup;
 use crate::list::{Linked, Links};
-use crate::size_class::{ClassIndex, SizeClass};
+use crate::size_class::ClassIndex;
 use crate::trie::{Children, TrieNode};
-use crate::units::{BLOCK_SIZE, PAGE_SIZE, PAGES_PER_BLOCK, block_base, page_in_block};
+use crate::units::{
+    BLOCK_SIZE, CHUNKS_PER_STACK, PAGE_SIZE, PAGES_PER_BLOCK, block_base, page_in_block,
+};
 
 /// Bytes of a block's header for each page, and of the block's own part.
 const DESCRIPTOR_SIZE: usize = PAGE_SIZE / PAGES_PER_BLOCK;
@@ -72,8 +76,8 @@ const _: () = assert!(
 pub(crate) struct BlockInfo {
     /// Pages that belong to nobody.
     pub(crate) free: Cell<Bitmap>,
-    /// Pages at which a run begins.
-    pub(crate) leads: Cell<Bitmap>,
+    /// Pages at which a run begins, mirrored: 63 is page 0.
+    leads: Cell<Bitmap>,
     /// Pages that may hold something else than zeros.
     touched: Cell<Bitmap>,
     /// Pages in runs that hold something of the user's.
@@ -82,37 +86,19 @@ pub(crate) struct BlockInfo {
     longest: Cell<u8>,
     /// One past the last page that is there: 64, but for some parts.
     end: Cell<u8>,
+    /// The place among the idle blocks, while the block is idle.
+    idle_place: Cell<u8>,
     /// Neighbours in that list.
     links: Links<Block>,
     /// Subtrees in the directory of blocks.
     children: Children<Block>,
 }
 
-/// Whose chunks a stack holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum StackKind {
-    /// The user's, of this class.
-    Class(ClassIndex),
-    /// The heap's own records, which no user may free.
-    Records,
-}
-
-impl StackKind {
-    /// Returns the size class of the chunks.
-    #[inline]
-    pub(crate) const fn class(self) -> &'static SizeClass {
-        match self {
-            Self::Class(class) => class.class(),
-            Self::Records => ClassIndex::OF_RECORDS.class(),
-        }
-    }
-}
-
 /// What a run of pages is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RunKind {
-    /// Stacks of chunks.
-    Stacks(StackKind),
+    /// Stacks of chunks, of the list with this number.
+    Stacks(ClassIndex),
     /// One allocation.
     Whole,
 }
@@ -122,14 +108,16 @@ pub(crate) enum RunKind {
 pub(crate) struct RunInfo {
     /// The stacks, empty of chunks in a run of kind `Whole`.
     pub(crate) stacks: StackGroup,
+    /// The first byte.
+    start: NonNull<u8>,
     /// Neighbours in the list of stacks with room.
     links: Links<Run>,
     /// Chunks there are.
     capacity: u16,
     /// Chunks taken.
     used: Cell<u16>,
-    /// Chunks from this one on were never handed out since their pages came as zeros. In a run of kind `Whole`, 0 says
-    /// that all of it is zero. [`NEVER_ZERO`] otherwise.
+    /// Chunks from this one on have never come back since their pages came as zeros: those that are free were never handed
+    /// out. In a run of kind `Whole`, 0 says that all of it is zero. [`NEVER_ZERO`] otherwise.
     zero_from: Cell<u16>,
     /// Length in pages.
     pages: Cell<u8>,
@@ -147,6 +135,19 @@ pub(crate) struct Memory {
     pub(crate) start: NonNull<u8>,
     /// Every byte is known to be 0.
     pub(crate) is_zeroed: bool,
+}
+
+/// What a run gave.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Taken {
+    /// The chunk.
+    pub(crate) chunk: Memory,
+    /// The run.
+    pub(crate) run: Run,
+    /// No other chunk of the run is taken.
+    pub(crate) is_first: bool,
+    /// No other chunk of the run is free.
+    pub(crate) is_last: bool,
 }
 
 /// A block, or part of a block, that the heap holds.
@@ -190,6 +191,7 @@ impl Block {
                 live_pages: Cell::new(0),
                 longest: Cell::new(narrow(pages - 1)),
                 end: Cell::new(narrow(header + pages)),
+                idle_place: Cell::new(0),
                 links: Links::default(),
                 children: Children::default(),
             });
@@ -264,6 +266,16 @@ impl Block {
         self.live_pages.set(narrow(pages));
     }
 
+    /// Returns the block's place among the idle ones, as noted last.
+    pub(crate) fn idle_place(self) -> usize {
+        self.idle_place.get().into()
+    }
+
+    /// Notes the block's place among the idle ones.
+    pub(crate) fn set_idle_place(self, place: usize) {
+        self.idle_place.set(narrow(place));
+    }
+
     /// Returns the length of the longest run of free pages, as noted last.
     pub(crate) fn longest(self) -> usize {
         self.longest.get().into()
@@ -276,7 +288,7 @@ impl Block {
 
     /// Opens a run over the free pages `first..first + pages`, with `chunks` chunks.
     pub(crate) fn open_run(self, first: usize, pages: usize, kind: RunKind, chunks: usize) -> Run {
-        let range = Bitmap::range(first, pages);
+        let range = Bitmap::run(first, pages);
         debug_assert!(
             self.free.get().contains_all(range),
             "a run is made of free pages"
@@ -289,6 +301,7 @@ impl Block {
         )]
         let info = RunInfo {
             stacks: StackGroup::new(chunks),
+            start: self.page(first),
             links: Links::default(),
             capacity: chunks as u16,
             used: Cell::new(0),
@@ -300,8 +313,7 @@ impl Block {
         // the header; it is aligned to 64 bytes. No handle of it is in use: its page was free.
         unsafe { run.write(info) };
         self.free.set(self.free.get().without(range));
-        self.leads
-            .set(self.leads.get().with(Bitmap::range(first, 1)));
+        self.leads.set(self.leads.get().with(mirrored(first)));
         // INVARIANT: just initialised; the pointer came from the block's own.
         Run(run)
     }
@@ -313,21 +325,31 @@ impl Block {
         touched.without(range) == touched
     }
 
-    /// Returns the run that `page` belongs to, or `None` for the header, for free pages and for those that are not there.
+    /// Returns whether there is no run.
+    pub(crate) fn has_no_runs(self) -> bool {
+        self.leads.get().is_empty()
+    }
+
+    /// Returns the pages at which runs begin, as a word for [`run_before`](Self::run_before).
     #[inline]
-    pub(crate) fn run_around(self, page: usize) -> Option<Run> {
-        if self.free.get().contains(page) {
-            return None;
-        }
-        let lead = self.leads.get().highest_up_to(page)?;
+    pub(crate) fn leads(self) -> Bitmap {
+        self.leads.get()
+    }
+
+    /// Returns the last run that begins at page `page` or before it, and how many pages before. It may end before that page,
+    /// too. `leads` are the block's.
+    #[inline(always)]
+    pub(crate) fn run_before(self, leads: Bitmap, page: usize) -> Option<(Run, usize)> {
+        debug_assert!(leads == self.leads(), "the block's own leads");
+        let distance = leads.distance_from(PAGES_PER_BLOCK - 1 - page)?;
         // INVARIANT: `leads` names the pages whose descriptors `open_run` has written.
-        let run = Run(self.descriptor(lead));
-        // Pages that are not there are not free either; they lie behind the last run, or before the first.
-        if page < lead + run.pages() {
-            Some(run)
-        } else {
-            None
-        }
+        Some((Run(self.descriptor(page - distance)), distance))
+    }
+
+    /// Returns the run that `page` belongs to, or `None` for the header, for free pages and for those that are not there.
+    pub(crate) fn run_around(self, page: usize) -> Option<Run> {
+        let (run, distance) = self.run_before(self.leads(), page)?;
+        (distance < run.pages()).then_some(run)
     }
 
     /// Returns the block's runs, lowest first. Cost: the number of runs, at most 63.
@@ -338,7 +360,7 @@ impl Block {
     /// Returns the runs that begin at page `first` or behind it, lowest first.
     pub(crate) fn runs_from(self, first: usize) -> impl Iterator<Item = Run> {
         (first..PAGES_PER_BLOCK)
-            .filter(move |page| self.leads.get().contains(*page))
+            .filter(move |page| self.leads.get().contains_all(mirrored(*page)))
             .filter_map(move |page| self.run_around(page))
     }
 
@@ -360,6 +382,11 @@ impl Block {
     }
 }
 
+/// Returns page `page` alone as a set of leads.
+const fn mirrored(page: usize) -> Bitmap {
+    Bitmap::single(PAGES_PER_BLOCK - 1 - page)
+}
+
 /// Returns a number of pages of a block, at most 64, in a byte.
 #[inline]
 fn narrow(pages: usize) -> u8 {
@@ -374,16 +401,10 @@ impl Run {
     /// Returns the block that the run lies in.
     #[inline]
     pub(crate) fn block(self) -> Block {
+        let offset = self.0.addr().get() % PAGE_SIZE;
         // INVARIANT: a descriptor lies in the header of its block, and the pointer is valid for all of the block.
-        Block(
-            self.0
-                .map_addr(|address| {
-                    let header = address.get() & !(PAGE_SIZE - 1);
-                    // A header's address is not 0: it is that of valid memory.
-                    core::num::NonZeroUsize::new(header).unwrap_or(address)
-                })
-                .cast(),
-        )
+        // SAFETY: the header is a page, aligned to a page, and begins `offset` bytes before the descriptor.
+        Block(unsafe { self.0.byte_sub(offset) }.cast())
     }
 
     /// Returns the number of the run's first page, 1..=63.
@@ -395,13 +416,13 @@ impl Run {
     /// Returns the first byte of the run.
     #[inline]
     pub(crate) fn start(self) -> NonNull<u8> {
-        self.block().page(self.first_page())
+        self.start
     }
 
     /// Returns the address of the run.
     #[inline]
     pub(crate) fn address(self) -> usize {
-        self.block().address() + self.first_page() * PAGE_SIZE
+        self.start.addr().get()
     }
 
     /// Returns the length in pages.
@@ -412,6 +433,11 @@ impl Run {
     /// Returns how many chunks there are.
     pub(crate) fn capacity(self) -> usize {
         self.capacity.into()
+    }
+
+    /// Returns how many stacks of up to 64 chunks there are.
+    pub(crate) fn stack_count(self) -> usize {
+        self.capacity().div_ceil(CHUNKS_PER_STACK)
     }
 
     /// Returns how many chunks are taken.
@@ -441,44 +467,56 @@ impl Run {
     }
 
     /// Takes the lowest free chunk, of `chunk_size` bytes.
-    ///
-    /// As it is the lowest, and chunks from `zero_from` on were never taken, it is at most that one.
-    #[inline]
-    pub(crate) fn take_chunk(self, chunk_size: usize) -> Option<Memory> {
-        let chunk = self.stacks.take()?;
-        self.used.set(self.used.get() + 1);
-        let is_zeroed = chunk == usize::from(self.zero_from.get());
-        if is_zeroed {
-            self.zero_from.set(self.zero_from.get() + 1);
-        }
-        Some(Memory {
-            start: self.chunk(chunk, chunk_size),
-            is_zeroed,
+    #[inline(always)]
+    pub(crate) fn take_chunk(self, chunk_size: usize) -> Option<Taken> {
+        let (chunk, others) = self.stacks.take()?;
+        let used = self.used.get() + 1;
+        self.used.set(used);
+        Some(Taken {
+            chunk: Memory {
+                start: self.chunk(chunk, chunk_size),
+                is_zeroed: chunk >= usize::from(self.zero_from.get()),
+            },
+            run: self,
+            is_first: used == 1,
+            // While there is one in the same word, the others need no look.
+            is_last: others.is_empty() && used == self.capacity,
         })
     }
 
-    /// Takes `chunk` back.
+    /// Takes `chunk` back, and returns how many were taken with it.
     ///
     /// # Errors
     ///
-    /// [`NotTaken`](crate::bitmapped_stack::NotTaken), with nothing changed, when it is free already.
-    #[inline]
-    pub(crate) fn put_chunk(self, chunk: usize) -> Result<(), crate::bitmapped_stack::NotTaken> {
+    /// [`NotTaken`], with nothing changed, when it is free already.
+    #[inline(always)]
+    pub(crate) fn put_chunk(self, chunk: usize) -> Result<usize, NotTaken> {
         self.stacks.put(chunk)?;
-        self.used.set(self.used.get() - 1);
-        Ok(())
+        let used = self.used.get();
+        self.used.set(used - 1);
+        if chunk >= usize::from(self.zero_from.get()) {
+            self.not_zero_below(chunk + 1);
+        }
+        Ok(used.into())
+    }
+
+    /// Notes that chunks below `chunk` may hold anything.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a group holds at most 256 chunks"
+    )]
+    fn not_zero_below(self, chunk: usize) {
+        self.zero_from.set(chunk as u16);
     }
 
     /// Gives all pages back to the block. Every handle of this run is void afterwards.
     pub(crate) fn close(self) {
         let block = self.block();
         let first = self.first_page();
-        block
-            .leads
-            .set(block.leads.get().without(Bitmap::range(first, 1)));
+        block.leads.set(block.leads.get().without(mirrored(first)));
         block
             .free
-            .set(block.free.get().with(Bitmap::range(first, self.pages())));
+            .set(block.free.get().with(Bitmap::run(first, self.pages())));
     }
 
     /// Makes the run `pages` long, if the pages behind it allow that. Shrinking always succeeds.
@@ -491,16 +529,16 @@ impl Run {
         }
         let free = block.free.get();
         if new_end > end {
-            let behind = Bitmap::range(end, new_end - end);
+            let behind = Bitmap::run(end, new_end - end);
             if !free.contains_all(behind) {
                 return false;
             }
             block.free.set(free.without(behind));
             block.touch(behind);
-        } else {
+        } else if new_end < end {
             block
                 .free
-                .set(free.with(Bitmap::range(new_end, end - new_end)));
+                .set(free.with(Bitmap::run(new_end, end - new_end)));
         }
         self.pages.set(narrow(pages));
         true

@@ -9,10 +9,10 @@ use core::error::Error;
 use core::fmt;
 
 use crate::bitmap::Bitmap;
-use crate::block::{Block, Run, RunKind, StackKind};
+use crate::block::{Block, Run, RunKind};
 use crate::factory_chain::FactoryChain;
-use crate::size_class::{CLASSES, ClassIndex};
-use crate::sized_allocator::{Counters, SizedAllocator};
+use crate::size_class::{ClassIndex, LISTS};
+use crate::sized_allocator::Counters;
 use crate::units::PAGES_PER_BLOCK;
 
 /// An invariant of the heap that does not hold: something wrote over its headers, or the heap has a bug.
@@ -63,8 +63,8 @@ const fn ensure(holds: bool, invariant: &'static str, address: usize) -> Result<
 /// What the walk adds up for each list, to compare with the list's own counters.
 #[derive(Clone, Copy, Default)]
 struct Tally {
-    /// Runs of stacks.
-    runs: usize,
+    /// Stacks.
+    stacks: usize,
     /// Chunks in them.
     capacity: usize,
     /// Chunks taken.
@@ -76,9 +76,7 @@ struct Tally {
 /// What the walk adds up.
 struct Walk {
     /// By class.
-    classes: [Tally; CLASSES],
-    /// For the heap's own records.
-    records: Tally,
+    lists: [Tally; LISTS],
     /// Pages in runs that are allocations.
     whole_pages: usize,
     /// Runs that are allocations.
@@ -101,8 +99,7 @@ pub(crate) fn check(chain: &FactoryChain) -> Result<(), Corruption> {
         0,
     )?;
     let mut walk = Walk {
-        classes: [Tally::default(); CLASSES],
-        records: Tally::default(),
+        lists: [Tally::default(); LISTS],
         whole_pages: 0,
         whole_runs: 0,
         blocks: 0,
@@ -125,6 +122,11 @@ pub(crate) fn check(chain: &FactoryChain) -> Result<(), Corruption> {
         walk.pages == chain.holdings.runs.pages()
             && walk.free_pages == chain.holdings.runs.free_pages(),
         "the pages of blocks are counted",
+        0,
+    )?;
+    ensure(
+        chain.holdings.runs.reserved().count() == chain.holdings.runs.reserved_count(),
+        "the blocks that are held back are counted",
         0,
     )?;
     ensure(
@@ -155,6 +157,11 @@ fn check_block(
     ensure(
         chain.holdings.runs.search(address) == Some(block),
         "a block is found by its address",
+        address,
+    )?;
+    ensure(
+        chain.holdings.runs.remembers_well(block),
+        "what is remembered of a block is true",
         address,
     )?;
     ensure(
@@ -214,7 +221,7 @@ fn check_reserved(chain: &FactoryChain, block: Block, walk: &mut Walk) -> Result
         address,
     )?;
     ensure(
-        block.is_whole() && block.is_idle() && block.leads.get().is_empty(),
+        block.is_whole() && block.is_idle() && block.has_no_runs(),
         "a block that is held back is whole and empty",
         address,
     )?;
@@ -232,15 +239,14 @@ fn check_run(run: Run, walk: &mut Walk) -> Result<usize, Corruption> {
             walk.whole_runs += 1;
             return Ok(run.pages());
         }
-        RunKind::Stacks(StackKind::Class(class)) => &mut walk.classes[class.get()],
-        RunKind::Stacks(StackKind::Records) => &mut walk.records,
+        RunKind::Stacks(class) => &mut walk.lists[class.get()],
     };
     ensure(
         run.used() + run.stacks.free_chunks() == run.capacity(),
         "a stack's count of taken chunks is that of its bitmap",
         address,
     )?;
-    tally.runs += 1;
+    tally.stacks += run.stack_count();
     tally.capacity += run.capacity();
     tally.used += run.used();
     tally.with_room += usize::from(!run.is_full());
@@ -249,26 +255,23 @@ fn check_run(run: Run, walk: &mut Walk) -> Result<usize, Corruption> {
 
 /// Proves what must hold of every list of stacks.
 fn check_lists(chain: &FactoryChain, walk: &Walk) -> Result<(), Corruption> {
-    for index in ClassIndex::all() {
-        check_list(
-            &chain.classes[index.get()],
-            StackKind::Class(index),
-            walk.classes[index.get()],
-        )?;
+    for class in ClassIndex::all().chain([ClassIndex::RECORDS]) {
+        check_list(chain, class, walk.lists[class.get()])?;
     }
-    check_list(&chain.records, StackKind::Records, walk.records)
+    Ok(())
 }
 
 /// Proves what must hold of one list of stacks.
-fn check_list(list: &SizedAllocator, kind: StackKind, tally: Tally) -> Result<(), Corruption> {
+fn check_list(chain: &FactoryChain, class: ClassIndex, tally: Tally) -> Result<(), Corruption> {
+    let list = &chain.lists[class.get()];
     let Counters {
-        runs,
+        stacks,
         capacity,
         allocations,
         frees,
     } = list.counters;
     ensure(
-        list.is_sound(kind),
+        list.is_sound(class),
         "a list holds stacks with room of its own size",
         0,
     )?;
@@ -278,7 +281,7 @@ fn check_list(list: &SizedAllocator, kind: StackKind, tally: Tally) -> Result<()
         0,
     )?;
     ensure(
-        runs == tally.runs && capacity == tally.capacity,
+        stacks == tally.stacks && capacity == tally.capacity,
         "a list counts its stacks",
         0,
     )?;
@@ -308,7 +311,7 @@ fn check_totals(chain: &FactoryChain, walk: &Walk) -> Result<(), Corruption> {
         "regions are counted",
         0,
     )?;
-    let records = &chain.records.counters;
+    let records = &chain.lists[ClassIndex::RECORDS.get()].counters;
     ensure(
         records.allocations - records.frees == regions,
         "every region has one record",

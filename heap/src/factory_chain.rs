@@ -18,7 +18,7 @@
 use core::alloc::Layout;
 use core::ptr::NonNull;
 
-use crate::block::{Block, Memory, Run, RunKind, StackKind};
+use crate::block::{Block, Memory, Run, RunKind, Taken};
 use crate::holdings::Holdings;
 use crate::locate::Located;
 use crate::memory_source::MemorySource;
@@ -26,8 +26,10 @@ use crate::misuse::Misuse;
 use crate::page_runs::{LARGEST_RESERVE, run_around};
 use crate::quarantine::Waiting;
 use crate::regions::Region;
-use crate::size_class::{CLASSES, ClassIndex, LARGEST_CHUNK, Placement, SizeClass, placement};
-use crate::sized_allocator::{Returned, SizedAllocator, Taken};
+use crate::size_class::{
+    ClassIndex, LARGEST_CHUNK, LISTS, Placement, placement,
+};
+use crate::sized_allocator::SizedAllocator;
 use crate::totals::Totals;
 use crate::units::{BLOCK_SIZE, PAGE_SIZE};
 
@@ -35,19 +37,49 @@ use crate::units::{BLOCK_SIZE, PAGE_SIZE};
 /// 512 KiB on every stack has its full length.
 const STACKS_IN_A_SMALL_HEAP: usize = 16;
 
+/// A list that is longer than so many stacks gets longer ones: of at most this part of what it has.
+const STACKS_IN_A_LONG_LIST: usize = 32;
+
 /// Layers 1 to 3: everything that the lock guards.
 #[derive(Debug)]
 pub(crate) struct FactoryChain {
-    /// The lists, by class.
-    pub(crate) classes: [SizedAllocator; CLASSES],
-    /// The list of the heap's own records.
-    pub(crate) records: SizedAllocator,
+    /// The lists, by class; the last is that of the heap's own records.
+    pub(crate) lists: [SizedAllocator; LISTS],
     /// Blocks and regions, and the traffic with the source.
     pub(crate) holdings: Holdings,
     /// How many blocks shall be held back for emergencies.
     reserve: usize,
     /// What is counted.
     pub(crate) totals: Totals,
+}
+
+/// What became of a chunk that was given back.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum TakenBack {
+    /// It is free, and nothing is left to do.
+    Done,
+    /// It is free, and was the last one taken of this stack: see [`FactoryChain::emptied`].
+    Emptied(Run),
+    /// Nothing: what was given back is no chunk, or not rightly given back.
+    NotAtHand,
+}
+
+/// What became of a chunk that shall have another size.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Resized {
+    /// It has it, and this is the heap's own pointer to it.
+    InPlace(NonNull<u8>),
+    /// Its contents are to be copied, and it is to be given back then.
+    ToBeMoved {
+        /// Where to.
+        new: NonNull<u8>,
+        /// The stack of the old chunk.
+        run: Run,
+        /// The old chunk's number.
+        chunk: usize,
+    },
+    /// Nothing: it is no chunk, or none of the new size is at hand.
+    NotAtHand,
 }
 
 // SAFETY: the chain's pointers lead to memory that the source gave to this heap and to nobody else, so it may be entered
@@ -58,23 +90,27 @@ impl FactoryChain {
     /// Creates a chain that holds no memory.
     pub(crate) const fn new() -> Self {
         Self {
-            classes: [const { SizedAllocator::new() }; CLASSES],
-            records: SizedAllocator::new(),
+            lists: [const { SizedAllocator::new() }; LISTS],
             holdings: Holdings::new(),
             reserve: 0,
             totals: Totals::new(),
         }
     }
 
-    /// Hands out memory for `layout` if a stack has a chunk for it: the usual case, and the short way.
-    #[inline]
-    pub(crate) fn allocate_at_hand(&mut self, layout: Layout) -> Option<Memory> {
-        let Placement::Chunk(class) = placement(layout) else {
-            return None;
-        };
-        let chunk = self.take_chunk(StackKind::Class(class))?;
-        self.totals.count_requested(layout.size());
-        Some(chunk)
+    /// Hands out a chunk of `class` for `size` bytes if a stack has one: the usual case, and the short way.
+    #[inline(always)]
+    pub(crate) fn allocate_at_hand(&mut self, class: ClassIndex, size: usize) -> Option<Taken> {
+        let taken = self.lists[class.get()].allocate(class.class().chunk_size())?;
+        self.totals.count_requested(size);
+        Some(taken)
+    }
+
+    /// Follows up on a stack that got its first chunk.
+    pub(crate) fn woken(&mut self, run: Run) {
+        if let RunKind::Stacks(class) = run.kind {
+            self.lists[class.get()].woken();
+        }
+        self.holdings.runs.mark_live(run);
     }
 
     /// Hands out memory for `layout`. `None` when neither the heap nor the source has it; nothing live has changed then,
@@ -86,13 +122,12 @@ impl FactoryChain {
     ) -> Option<Memory> {
         // Asked first: a run or region that finds no memory empties the quarantine on its way.
         let any_waits = self.holdings.quarantine.len() > 0;
-        self.allocate_once(layout, source).or_else(|| {
-            if !any_waits {
-                return None;
-            }
+        let memory = self.allocate_once(layout, source);
+        if memory.is_none() && any_waits {
             self.empty_quarantine(source);
-            self.allocate_once(layout, source)
-        })
+            return self.allocate_once(layout, source);
+        }
+        memory
     }
 
     /// Hands out memory for `layout`, out of the reserve if nothing else is left.
@@ -116,7 +151,7 @@ impl FactoryChain {
     /// Hands out memory for `layout`, with the quarantine and the reserve as they are.
     fn allocate_once<S: MemorySource>(&mut self, layout: Layout, source: &S) -> Option<Memory> {
         let memory = match placement(layout) {
-            Placement::Chunk(class) => self.allocate_chunk(StackKind::Class(class), source),
+            Placement::Chunk(class) => self.allocate_chunk(class, source),
             Placement::Run { pages, align } => self.allocate_run(pages, align, source),
             Placement::Region { size, align } => self.allocate_region(size, align, source),
             Placement::Refused => None,
@@ -125,12 +160,45 @@ impl FactoryChain {
         Some(memory)
     }
 
-    /// Takes back what was handed out for `layout`.
+    /// Takes back a chunk of `class` that was handed out for `size` bytes: the usual case, and the short way.
+    #[inline(always)]
+    pub(crate) fn deallocate_at_hand(
+        &mut self,
+        address: usize,
+        class: ClassIndex,
+        size: usize,
+    ) -> TakenBack {
+        let Some((run, chunk)) = self.chunk_at_hand(address, class) else {
+            return TakenBack::NotAtHand;
+        };
+        self.take_back(class, size, run, chunk)
+    }
+
+    /// Takes back a chunk of `class` that was handed out for `size` bytes and was found at hand.
+    #[inline(always)]
+    pub(crate) fn take_back(
+        &mut self,
+        class: ClassIndex,
+        size: usize,
+        run: Run,
+        chunk: usize,
+    ) -> TakenBack {
+        let Ok(is_empty) = self.lists[class.get()].deallocate(run, chunk) else {
+            return TakenBack::NotAtHand;
+        };
+        self.totals.uncount_requested(size);
+        if is_empty {
+            TakenBack::Emptied(run)
+        } else {
+            TakenBack::Done
+        }
+    }
+
+    /// Takes back what was handed out for `layout`, whatever it is.
     ///
     /// # Errors
     ///
     /// A [`Misuse`], with nothing changed, when that is not a live object of this heap with that layout.
-    #[inline]
     pub(crate) fn deallocate<S: MemorySource>(
         &mut self,
         address: usize,
@@ -142,9 +210,9 @@ impl FactoryChain {
                 self.quarantine_chunk(run, chunk, Waiting { address, layout }, source)?;
             }
             Located::Chunk { run, class, chunk } => {
-                match self.classes[class.get()].deallocate(run, chunk) {
-                    Ok(Returned::StillUsed) => {}
-                    Ok(returned) => self.stack_emptied(run, returned, source),
+                match self.lists[class.get()].deallocate(run, chunk) {
+                    Ok(false) => {}
+                    Ok(true) => self.emptied(run, source),
                     Err(_) => return Err(self.holdings.lookup().describe(address, layout)),
                 }
             }
@@ -153,6 +221,48 @@ impl FactoryChain {
         }
         self.totals.uncount_requested(layout.size());
         Ok(())
+    }
+
+    /// Makes a live chunk of `class`, handed out for `size` bytes, one for `new_size` bytes: where it stands if that is the
+    /// class that serves these too, else with another chunk. The usual case, and the short way.
+    #[inline(always)]
+    pub(crate) fn resize_at_hand(
+        &mut self,
+        address: usize,
+        (class, size): (ClassIndex, usize),
+        (new_class, new_size): (ClassIndex, usize),
+    ) -> Resized {
+        let Some((run, chunk)) = self.chunk_at_hand(address, class) else {
+            return Resized::NotAtHand;
+        };
+        if run.stacks.is_free(chunk) {
+            return Resized::NotAtHand;
+        }
+        if new_class == class {
+            self.totals.uncount_requested(size);
+            self.totals.count_requested(new_size);
+            return Resized::InPlace(run.chunk(chunk, class.class().chunk_size()));
+        }
+        match self.take_chunk(new_class) {
+            Some(memory) => {
+                self.totals.count_requested(new_size);
+                Resized::ToBeMoved {
+                    new: memory.start,
+                    run,
+                    chunk,
+                }
+            }
+            None => Resized::NotAtHand,
+        }
+    }
+
+    /// Finds the chunk of `class` that begins at `address`, taken or free, unless more is to be looked at.
+    #[inline(always)]
+    fn chunk_at_hand(&self, address: usize, class: ClassIndex) -> Option<(Run, usize)> {
+        if self.holdings.quarantine.is_on() {
+            return None;
+        }
+        self.holdings.runs.find_chunk_at_hand(address, class)
     }
 
     /// Makes a live object fit `new_size` bytes where it stands, and returns a pointer to it: the heap's own, because the
@@ -231,9 +341,9 @@ impl FactoryChain {
         if let Ok(Located::Chunk { run, class, chunk }) =
             self.holdings.lookup().locate(address, layout)
         {
-            match self.classes[class.get()].deallocate(run, chunk) {
-                Ok(Returned::StillUsed) => {}
-                Ok(returned) => self.stack_emptied(run, returned, source),
+            match self.lists[class.get()].deallocate(run, chunk) {
+                Ok(false) => {}
+                Ok(true) => self.emptied(run, source),
                 Err(_) => debug_assert!(false, "a chunk in quarantine is taken"),
             }
         }
@@ -260,7 +370,7 @@ impl FactoryChain {
         self.reserve = blocks.min(LARGEST_RESERVE);
         // First, because a block out of the reserve takes the one place that a block falling idle needs.
         self.empty_quarantine(source);
-        while self.holdings.runs.reserved().count() > self.reserve
+        while self.holdings.runs.reserved_count() > self.reserve
             && self.holdings.runs.use_reserve()
         {
             self.trim_one(source);
@@ -268,12 +378,12 @@ impl FactoryChain {
         while self.reserve_is_short()
             && (self.holdings.add_to_reserve(source) || self.trim_one(source))
         {}
-        self.holdings.runs.reserved().count()
+        self.holdings.runs.reserved_count()
     }
 
     /// Returns whether fewer blocks are held back than shall be.
     fn reserve_is_short(&self) -> bool {
-        self.holdings.runs.reserved().count() < self.reserve
+        self.holdings.runs.reserved_count() < self.reserve
     }
 
     /// Gives one idle block back to the source. `false` when there is none.
@@ -290,14 +400,14 @@ impl FactoryChain {
     /// Returns the size of the largest request, with an alignment of at most 16 bytes, that is certain to succeed now.
     pub(crate) fn largest_available<S: MemorySource>(&self, source: &S) -> usize {
         let in_runs = self.holdings.runs.longest() * PAGE_SIZE;
-        let room = |class: &ClassIndex| self.classes[class.get()].has_room();
+        let room = |class: &ClassIndex| self.lists[class.get()].has_room();
         let in_stacks = ClassIndex::all()
             .filter(room)
             .last()
-            .map_or(0, |class| class.class().chunk_size as usize);
+            .map_or(0, |class| class.class().chunk_size());
         // A region needs a record. Where that needs a new block, two blocks' worth of the same memory is sure to hold an
         // aligned one.
-        let record_at_hand = self.records.has_room() || in_runs > 0;
+        let record_at_hand = self.lists[ClassIndex::RECORDS.get()].has_room() || in_runs > 0;
         let for_record = if record_at_hand { 0 } else { 2 * BLOCK_SIZE };
         let in_regions = match source.largest_region().saturating_sub(for_record) {
             // So little is a chunk's size, and no chunk comes as a region.
@@ -307,66 +417,38 @@ impl FactoryChain {
         in_runs.max(in_stacks).max(in_regions)
     }
 
-    /// Returns the list that stacks of `kind` hang in.
-    #[inline]
-    fn list(&mut self, kind: StackKind) -> &mut SizedAllocator {
-        match kind {
-            StackKind::Class(class) => &mut self.classes[class.get()],
-            StackKind::Records => &mut self.records,
+    /// Takes a chunk from the list of `class`, if it has one.
+    fn take_chunk(&mut self, class: ClassIndex) -> Option<Memory> {
+        let taken = self.lists[class.get()].allocate(class.class().chunk_size())?;
+        if taken.is_first {
+            self.woken(taken.run);
         }
+        Some(taken.chunk)
     }
 
-    /// Takes a chunk from the list of `kind`, if it has one.
-    #[inline]
-    fn take_chunk(&mut self, kind: StackKind) -> Option<Memory> {
-        let taken = self.list(kind).allocate(kind.class().chunk_size as usize)?;
-        Some(self.woken(taken))
-    }
-
-    /// Notes that a stack has its first chunk taken, where that is so.
-    #[inline]
-    fn woken(&mut self, taken: Taken) -> Memory {
-        if let Some(run) = taken.woken {
-            self.holdings.runs.mark_live(run);
-        }
-        taken.chunk
-    }
-
-    /// Hands out a chunk of `kind`, of a new stack if need be.
-    fn allocate_chunk<S: MemorySource>(&mut self, kind: StackKind, source: &S) -> Option<Memory> {
-        if let Some(chunk) = self.take_chunk(kind) {
+    /// Hands out a chunk of `class`, of a new stack if need be.
+    fn allocate_chunk<S: MemorySource>(&mut self, class: ClassIndex, source: &S) -> Option<Memory> {
+        if let Some(chunk) = self.take_chunk(class) {
             return Some(chunk);
         }
-        let taken = self.refill_and_allocate(kind, source)?;
-        Some(self.woken(taken))
-    }
-
-    /// Gives the list of `kind` a new stack and takes its first chunk.
-    #[cold]
-    fn refill_and_allocate<S: MemorySource>(
-        &mut self,
-        kind: StackKind,
-        source: &S,
-    ) -> Option<Taken> {
-        let run = self.open_stack(kind, source)?;
-        let list = self.list(kind);
-        list.refill(run);
-        list.allocate(kind.class().chunk_size as usize)
+        let run = self.open_stack(class, source)?;
+        self.lists[class.get()].refill(run);
+        self.take_chunk(class)
     }
 
     /// Opens a run for a stack: of the class's own length, or, when memory is short, of the longest there is.
-    fn open_stack<S: MemorySource>(&mut self, kind: StackKind, source: &S) -> Option<Run> {
-        let class = kind.class();
-        let use_of_pages = RunKind::Stacks(kind);
+    fn open_stack<S: MemorySource>(&mut self, class: ClassIndex, source: &S) -> Option<Run> {
+        let kind = RunKind::Stacks(class);
+        let row = class.class();
         if self.holdings.runs.count() == 0 {
             // How long the first stack shall be depends on how large the first block or part is.
-            self.holdings.add_block(class.fewest_pages(), 1, source);
+            self.holdings.add_block(row.fewest_pages(), 1, source);
         }
         let pages = self.stack_pages(class);
-        if let Some(run) = self.open(pages, 1, use_of_pages, class.chunks_in(pages), source) {
+        if let Some(run) = self.open(pages, 1, kind, row.chunks_in(pages), source) {
             return Some(run);
         }
-        let fewest = class.fewest_pages();
+        let fewest = row.fewest_pages();
         if self.holdings.runs.longest() < fewest && fewest < pages {
             // The source may have a part that is too short for such a stack, but not for a shorter one.
             self.holdings.add_block(fewest, 1, source);
@@ -377,17 +459,19 @@ impl FactoryChain {
         }
         self.holdings
             .runs
-            .open(pages, 1, use_of_pages, class.chunks_in(pages))
+            .open(pages, 1, kind, row.chunks_in(pages))
     }
 
     /// Returns how many pages a new stack of `class` shall have.
-    fn stack_pages(&self, class: &SizeClass) -> usize {
-        let full = usize::from(class.pages);
-        if full * STACKS_IN_A_SMALL_HEAP <= self.holdings.runs.pages() {
-            full
-        } else {
-            class.short_pages()
+    fn stack_pages(&self, class: ClassIndex) -> usize {
+        let row = class.class();
+        let least = row.pages();
+        if self.holdings.runs.pages() < least * STACKS_IN_A_SMALL_HEAP {
+            return row.short_pages();
         }
+        let in_list = self.lists[class.get()].counters.capacity * row.chunk_size() / PAGE_SIZE;
+        let share = (in_list / STACKS_IN_A_LONG_LIST).min(row.most_pages());
+        least.max(share - share % least)
     }
 
     /// Opens a run, with a new block or what spare stacks hold if need be.
@@ -419,7 +503,7 @@ impl FactoryChain {
     /// Gives the pages of all spare stacks back to their blocks. `false` when there were none.
     fn release_spares(&mut self) -> bool {
         let mut any = false;
-        for list in self.classes.iter_mut().chain([&mut self.records]) {
+        for list in &mut self.lists {
             if let Some(run) = list.spare() {
                 list.release(run);
                 self.holdings.runs.close(run);
@@ -429,22 +513,25 @@ impl FactoryChain {
         any
     }
 
-    /// Follows up on a stack that lost its last chunk.
-    #[cold]
-    fn stack_emptied<S: MemorySource>(&mut self, run: Run, returned: Returned, source: &S) {
+    /// Follows up on a stack that lost its last chunk: its pages go back, unless its list keeps it as the spare.
+    pub(crate) fn emptied<S: MemorySource>(&mut self, run: Run, source: &S) {
         let block = run.block();
         self.holdings.runs.mark_empty(run);
-        if returned == Returned::Released {
-            self.holdings.runs.close(run);
+        if let RunKind::Stacks(class) = run.kind {
+            if self.lists[class.get()].emptied(run) {
+                self.holdings.runs.close(run);
+            }
         }
-        self.retire_surplus(block, source);
+        if block.is_idle() {
+            self.retire_surplus(block, source);
+        }
     }
 
-    /// Follows up on `block` falling idle: a reserve that is short gets it. If it is one too many, the one with the shortest
+    /// Follows up on `block` having fallen idle: a reserve that is short gets it. If it is one too many, the one with the shortest
     /// run of free pages goes back to the source: a short part, or one that spare stacks divide. What is all of a piece fits
     /// the next large run.
     fn retire_surplus<S: MemorySource>(&mut self, block: Block, source: &S) {
-        if block.is_idle() && block.is_whole() && self.reserve_is_short() {
+        if block.is_whole() && self.reserve_is_short() {
             self.retire(block, source);
         } else if self.holdings.runs.is_surplus(block) {
             let least = self.holdings.runs.idle().min_by_key(|idle| idle.longest());
@@ -459,8 +546,8 @@ impl FactoryChain {
                 run.kind != RunKind::Whole,
                 "an idle block holds nothing but spare stacks"
             );
-            if let RunKind::Stacks(kind) = run.kind {
-                self.list(kind).release(run);
+            if let RunKind::Stacks(class) = run.kind {
+                self.lists[class.get()].release(run);
             }
             self.holdings.runs.close(run);
         }
@@ -498,12 +585,17 @@ impl FactoryChain {
         self.totals.whole_frees += 1;
         self.holdings.runs.mark_empty(run);
         self.holdings.runs.close(run);
-        self.retire_surplus(block, source);
+        if block.is_idle() {
+            self.retire_surplus(block, source);
+        }
     }
 
     /// Makes a run that is one allocation `pages` long, if the pages behind it allow that.
     fn resize_run(&mut self, run: Run, pages: usize) -> bool {
         let before = run.pages();
+        if before == pages {
+            return true;
+        }
         let fits = self.holdings.runs.resize(run, pages);
         if fits {
             self.totals.whole_pages = self.totals.whole_pages - before + pages;
@@ -522,7 +614,7 @@ impl FactoryChain {
             while self.trim_one(source) {}
             self.holdings.get_region(size, align, source)
         })?;
-        let Some(chunk) = self.allocate_chunk(StackKind::Records, source) else {
+        let Some(chunk) = self.allocate_chunk(ClassIndex::RECORDS, source) else {
             // SAFETY: the region was just handed out with this size, and nobody knows of it.
             unsafe { source.release_region(region.start, size) };
             return None;
@@ -561,12 +653,12 @@ impl FactoryChain {
             debug_assert!(false, "records live in the heap");
             return;
         };
-        let number = ClassIndex::OF_RECORDS
+        let number = ClassIndex::RECORDS
             .class()
             .chunk_around(address - run.address());
-        match self.records.deallocate(run, number) {
-            Ok(Returned::StillUsed) => {}
-            Ok(returned) => self.stack_emptied(run, returned, source),
+        match self.lists[ClassIndex::RECORDS.get()].deallocate(run, number) {
+            Ok(false) => {}
+            Ok(true) => self.emptied(run, source),
             Err(_) => debug_assert!(false, "a record is freed once"),
         }
     }

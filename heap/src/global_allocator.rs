@@ -9,16 +9,22 @@ use core::ptr::{self, NonNull};
 
 use lock_api::RawMutex;
 
-use crate::block::Memory;
+use crate::block::{Memory, Run};
 use crate::check::{Corruption, check};
+use crate::factory_chain::{Resized, TakenBack};
 use crate::lock::{Entered, Lock};
 use crate::memory_source::MemorySource;
 use crate::misuse::Misuse;
 use crate::page_runs::KEPT_BLOCKS;
 use crate::place::{Object, Place};
 use crate::shrinkers::{Shrinker, TooManyShrinkers};
+use crate::size_class::class_of;
 use crate::statistics::Statistics;
 use crate::walk::Walk;
+
+/// Bytes of an object that moves which `realloc` copies while it holds the lock: letting go of the lock and taking it again
+/// costs more than to copy four cache lines.
+const MOST_COPIED_UNDER_LOCK: usize = 256;
 
 /// A heap over the memory source `S`, behind a lock of kind `R`.
 ///
@@ -27,7 +33,8 @@ use crate::walk::Walk;
 ///
 /// A heap that is dropped does not give its memory back: what it handed out may still be in use.
 ///
-/// Allocating and freeing take constant time, whatever is live; `realloc` copies, where it must, without the lock.
+/// Allocating and freeing take constant time, whatever is live; `realloc` copies, where it must, without the lock, but for
+/// objects of up to 256 bytes.
 ///
 /// # Examples
 ///
@@ -206,17 +213,53 @@ impl<S: MemorySource, R: RawMutex> Allocator<S, R> {
     }
 
     /// Hands out memory.
-    #[inline]
     pub(crate) fn allocate(&self, layout: Layout) -> Option<Memory> {
         let mut guarded = self.lock.enter();
-        match guarded.chain.allocate_at_hand(layout) {
-            Some(chunk) => Some(chunk),
+        let taken = class_of(layout)
+            .and_then(|class| guarded.chain.allocate_at_hand(class, layout.size()));
+        match taken {
+            Some(taken) => {
+                if taken.is_first {
+                    guarded.chain.woken(taken.run);
+                }
+                Some(taken.chunk)
+            }
             None => self.allocate_slowly(guarded, layout),
         }
     }
 
-    /// Hands out memory when no stack has it at hand.
+    /// Hands out memory whose contents are nobody's business, and returns its start, or null.
+    #[inline(always)]
+    fn allocate_any(&self, layout: Layout) -> *mut u8 {
+        // What the layout says is found out before the lock is taken, so that others wait for less.
+        let Some(class) = class_of(layout) else {
+            return self.allocate_any_slowly(self.lock.enter(), layout);
+        };
+        let mut guarded = self.lock.enter();
+        let Some(taken) = guarded.chain.allocate_at_hand(class, layout.size()) else {
+            return self.allocate_any_slowly(guarded, layout);
+        };
+        if taken.is_first {
+            return self.woken(guarded, taken.run, taken.chunk.start);
+        }
+        taken.chunk.start.as_ptr()
+    }
+
+    /// Does what [`allocate_any`](Self::allocate_any) does when no stack has it at hand.
     #[cold]
+    fn allocate_any_slowly(&self, guarded: Entered<'_, R>, layout: Layout) -> *mut u8 {
+        self.allocate_slowly(guarded, layout)
+            .map_or(ptr::null_mut(), |memory| memory.start.as_ptr())
+    }
+
+    /// Follows up on a stack that got its first chunk, and returns the chunk.
+    #[inline(never)]
+    fn woken(&self, mut guarded: Entered<'_, R>, run: Run, chunk: NonNull<u8>) -> *mut u8 {
+        guarded.chain.woken(run);
+        chunk.as_ptr()
+    }
+
+    /// Hands out memory when no stack has it at hand.
     fn allocate_slowly(&self, mut guarded: Entered<'_, R>, layout: Layout) -> Option<Memory> {
         let memory = guarded.chain.allocate(layout, &self.source);
         self.report_source(guarded);
@@ -258,11 +301,13 @@ impl<S: MemorySource, R: RawMutex> Allocator<S, R> {
 
     /// Reports what the source did wrong, if it did, when the lock is gone.
     fn report_source(&self, mut guarded: Entered<'_, R>) {
-        let misuse = guarded.chain.holdings.take_source_misuse();
-        let handler = guarded.on_misuse;
-        drop(guarded);
-        if let Some(misuse) = misuse {
-            report(handler, misuse);
+        if guarded.chain.holdings.has_source_misuse() {
+            let misuse = guarded.chain.holdings.take_source_misuse();
+            let handler = guarded.on_misuse;
+            drop(guarded);
+            if let Some(misuse) = misuse {
+                report(handler, misuse);
+            }
         }
     }
 
@@ -277,17 +322,95 @@ impl<S: MemorySource, R: RawMutex> Allocator<S, R> {
     }
 
     /// Gives an object back, or reports why not.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn deallocate(&self, pointer: *mut u8, layout: Layout) {
+        let address = pointer.addr();
+        let Some(class) = class_of(layout) else {
+            return self.deallocate_slowly(self.lock.enter(), address, layout);
+        };
         let mut guarded = self.lock.enter();
-        let result = guarded
-            .chain
-            .deallocate(pointer.addr(), layout, &self.source);
+        let taken_back = (guarded.chain).deallocate_at_hand(address, class, layout.size());
+        self.finish(guarded, taken_back, address, layout);
+    }
+
+    /// Does what is left to do after a chunk was to be taken back.
+    #[inline(always)]
+    fn finish(
+        &self,
+        guarded: Entered<'_, R>,
+        taken_back: TakenBack,
+        address: usize,
+        layout: Layout,
+    ) {
+        match taken_back {
+            TakenBack::Done => {}
+            TakenBack::Emptied(run) => self.emptied(guarded, run),
+            TakenBack::NotAtHand => self.deallocate_slowly(guarded, address, layout),
+        }
+    }
+
+    /// Follows up on a stack that lost its last chunk.
+    #[inline(never)]
+    fn emptied(&self, mut guarded: Entered<'_, R>, run: Run) {
+        guarded.chain.emptied(run, &self.source);
+    }
+
+    /// Gives an object back that is not a chunk which the short way serves, or reports why not.
+    #[cold]
+    fn deallocate_slowly(&self, mut guarded: Entered<'_, R>, address: usize, layout: Layout) {
+        let result = guarded.chain.deallocate(address, layout, &self.source);
         if let Err(misuse) = result {
             let handler = guarded.on_misuse;
             drop(guarded);
             report(handler, misuse);
         }
+    }
+
+    /// Makes a live chunk, handed out for `old`, one for `new`, if both are chunks: the usual case, and the short way. `None`,
+    /// with nothing changed, when that is not at hand.
+    #[inline(always)]
+    fn reallocate_chunk(&self, pointer: *mut u8, old: Layout, new: Layout) -> Option<NonNull<u8>> {
+        let (class, new_class) = (class_of(old)?, class_of(new)?);
+        let mut guarded = self.lock.enter();
+        let resized = (guarded.chain).resize_at_hand(
+            pointer.addr(),
+            (class, old.size()),
+            (new_class, new.size()),
+        );
+        let (moved, run, chunk) = match resized {
+            Resized::InPlace(chunk) => return Some(chunk),
+            Resized::ToBeMoved { new, run, chunk } => (new, run, chunk),
+            Resized::NotAtHand => return None,
+        };
+        let kept = old.size().min(new.size());
+        if kept <= MOST_COPIED_UNDER_LOCK {
+            // SAFETY: `pointer` was found to be live with `old`, and `moved` is another object, for `new`.
+            unsafe { ptr::copy_nonoverlapping(pointer, moved.as_ptr(), kept) };
+            let taken_back = (guarded.chain).take_back(class, old.size(), run, chunk);
+            self.finish(guarded, taken_back, pointer.addr(), old);
+        } else {
+            drop(guarded);
+            // SAFETY: the same.
+            unsafe { ptr::copy_nonoverlapping(pointer, moved.as_ptr(), kept) };
+            // The caller gives `pointer` up, and no longer needs it: its contents were copied.
+            self.deallocate(pointer, old);
+        }
+        Some(moved)
+    }
+
+    /// Makes a live object, handed out for `old`, one for `new`, whatever they are.
+    #[cold]
+    fn reallocate_slowly(&self, pointer: *mut u8, old: Layout, new: Layout) -> Option<NonNull<u8>> {
+        if let Some(resized) = self.resize(pointer, old, new.size())? {
+            return Some(resized);
+        }
+        let moved = self.allocate(new)?.start;
+        let kept = old.size().min(new.size());
+        // SAFETY: `resize` found `pointer` to be live with `old`, and `moved` is another object, for `new`.
+        unsafe { ptr::copy_nonoverlapping(pointer, moved.as_ptr(), kept) };
+        // The caller gives `pointer` up, and no longer needs it: its contents were copied.
+        self.deallocate(pointer, old);
+        Some(moved)
     }
 
     /// Makes a live object fit `new_size` bytes where it stands, and returns the heap's own pointer to it, or `None` inside
@@ -326,8 +449,7 @@ unsafe impl<S: Send, R: Sync> Sync for Allocator<S, R> {}
 unsafe impl<S: MemorySource, R: RawMutex> GlobalAlloc for Allocator<S, R> {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        self.allocate(layout)
-            .map_or(ptr::null_mut(), |memory| memory.start.as_ptr())
+        self.allocate_any(layout)
     }
 
     #[inline]
@@ -341,23 +463,12 @@ unsafe impl<S: MemorySource, R: RawMutex> GlobalAlloc for Allocator<S, R> {
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        match self.resize(pointer, layout, new_size) {
-            Some(Some(resized)) => return resized.as_ptr(),
-            Some(None) => {}
-            None => return ptr::null_mut(),
-        }
         let Ok(new_layout) = Layout::from_size_align(new_size, layout.align()) else {
             return ptr::null_mut();
         };
-        let Some(new) = self.allocate(new_layout) else {
-            return ptr::null_mut();
-        };
-        let new = new.start.as_ptr();
-        // SAFETY: `resize` found `pointer` to be live with `layout`, `new` is another object of `new_size` bytes.
-        unsafe { ptr::copy_nonoverlapping(pointer, new, layout.size().min(new_size)) };
-        // The caller gives `pointer` up, and no longer needs it: its contents were copied.
-        self.deallocate(pointer, layout);
-        new
+        self.reallocate_chunk(pointer, layout, new_layout)
+            .or_else(|| self.reallocate_slowly(pointer, layout, new_layout))
+            .map_or(ptr::null_mut(), NonNull::as_ptr)
     }
 }
 

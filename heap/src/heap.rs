@@ -97,10 +97,7 @@ impl<S: MemorySource> Heap<S> {
     /// [`AllocError`] when neither heap nor source has it; nothing live has changed then. See also
     /// [`take_source_misuse`](Self::take_source_misuse).
     pub fn allocate(&mut self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
-        let memory = self
-            .chain
-            .allocate_at_hand(layout)
-            .or_else(|| self.chain.allocate(layout, &self.source));
+        let memory = self.chain.allocate(layout, &self.source);
         if memory.is_none() {
             self.chain.totals.count_failure();
         }

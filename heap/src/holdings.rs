@@ -66,8 +66,13 @@ impl Holdings {
         self.peak = self.peak.max(self.held());
     }
 
-    /// Takes the first wrong answer of the source that nobody was told of yet.
+    /// Returns whether there is a wrong answer of the source that nobody was told of yet.
     #[inline]
+    pub(crate) const fn has_source_misuse(&self) -> bool {
+        self.source_misuse.is_some()
+    }
+
+    /// Takes the first wrong answer of the source that nobody was told of yet.
     pub(crate) fn take_source_misuse(&mut self) -> Option<Misuse> {
         self.source_misuse.take()
     }

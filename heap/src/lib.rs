@@ -38,6 +38,7 @@ mod locate;
 mod memory_source;
 mod misuse;
 mod page_runs;
+mod recent_blocks;
 mod quarantine;
 mod regions;
 mod sources;

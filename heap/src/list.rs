@@ -70,6 +70,16 @@ impl<T: Linked> List<T> {
         self.first = Some(member);
     }
 
+    /// Takes the first member, which is `first`, out.
+    #[inline]
+    pub(crate) fn pop(&mut self, first: T) {
+        debug_assert!(self.first == Some(first), "the first member is taken out");
+        self.first = first.links().next.take();
+        if let Some(second) = self.first {
+            second.links().previous.set(None);
+        }
+    }
+
     /// Takes `member`, which is in this list, out of it.
     #[inline]
     pub(crate) fn remove(&mut self, member: T) {

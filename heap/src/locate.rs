@@ -8,7 +8,7 @@
 use core::alloc::Layout;
 use core::ptr::NonNull;
 
-use crate::block::{Block, Run, RunKind, StackKind};
+use crate::block::{Block, Run, RunKind};
 use crate::gone_back::GoneBack;
 use crate::misuse::{Misuse, MisuseKind};
 use crate::page_runs::{PageRuns, run_around};
@@ -41,7 +41,7 @@ impl Located {
     pub(crate) fn start(self) -> NonNull<u8> {
         match self {
             Self::Chunk { run, class, chunk } => {
-                run.chunk(chunk, class.class().chunk_size as usize)
+                run.chunk(chunk, class.class().chunk_size())
             }
             Self::Whole(run) => run.start(),
             Self::Region(region) => region.start,
@@ -67,53 +67,24 @@ impl Lookup<'_> {
     /// quarantine.
     #[inline]
     pub(crate) fn locate(self, address: usize, layout: Layout) -> Result<Located, Misuse> {
-        let run = self
-            .runs
-            .find(address)
-            .and_then(|block| run_around(block, address));
-        let Some(run) = run else {
-            return self.locate_region(address, layout);
+        let located = match placement(layout) {
+            Placement::Chunk(class) => (self.runs.find_chunk(address, class))
+                .map(|(run, chunk)| Located::Chunk { run, class, chunk }),
+            Placement::Run { pages, align } => match self.runs.find_whole(address, pages, align) {
+                Some(run) => Some(Located::Whole(run)),
+                // A run may have come as a region, when the source had no whole block left.
+                None => self.find_region(address, pages * PAGE_SIZE, align * PAGE_SIZE),
+            },
+            Placement::Region { size, align } => self.find_region(address, size, align),
+            Placement::Refused => None,
         };
-        let offset = address - run.address();
-        match (run.kind, placement(layout)) {
-            (RunKind::Stacks(StackKind::Class(class)), Placement::Chunk(asked))
-                if class == asked =>
-            {
-                if let Some(chunk) = class.class().chunk_at(offset) {
-                    if chunk < run.capacity() {
-                        return Ok(Located::Chunk { run, class, chunk });
-                    }
-                }
-            }
-            (RunKind::Whole, Placement::Run { pages, align })
-                if offset == 0 && pages == run.pages() && address % (align * PAGE_SIZE) == 0 =>
-            {
-                return Ok(Located::Whole(run));
-            }
-            _ => {}
-        }
-        Err(self.describe(address, layout))
+        located.ok_or_else(|| self.describe(address, layout))
     }
 
-    /// Finds the region at `address`.
-    #[cold]
-    fn locate_region(self, address: usize, layout: Layout) -> Result<Located, Misuse> {
-        // A run may have come as a region, when the source had no whole block left.
-        let size_asked = match placement(layout) {
-            Placement::Region { size, .. } => size,
-            Placement::Run { pages, .. } => pages * PAGE_SIZE,
-            _ => 0,
-        };
-        match self.regions.find_around(address) {
-            Some(region)
-                if region.address() == address
-                    && region.size() == size_asked
-                    && address % layout.align() == 0 =>
-            {
-                Ok(Located::Region(region))
-            }
-            _ => Err(self.describe(address, layout)),
-        }
+    /// Finds the region of `size` bytes, aligned to `align`, that begins at `address`.
+    fn find_region(self, address: usize, size: usize, align: usize) -> Option<Located> {
+        let region = self.regions.find(address)?;
+        (region.size() == size && address % align == 0).then_some(Located::Region(region))
     }
 
     /// Says what is wrong with giving back `address` with `layout`, which was found not to be a live object.
@@ -171,8 +142,8 @@ impl Lookup<'_> {
         };
         let offset = address - run.address();
         let class = match run.kind {
-            RunKind::Stacks(StackKind::Class(class)) => class,
-            RunKind::Stacks(StackKind::Records) => return Place::Own,
+            RunKind::Stacks(class) if class != ClassIndex::RECORDS => class,
+            RunKind::Stacks(_) => return Place::Own,
             RunKind::Whole => {
                 return Place::Object {
                     object: object_of_run(run),
@@ -193,7 +164,7 @@ impl Lookup<'_> {
 
     /// Describes chunk number `chunk` of `run`, which holds chunks of `class`.
     fn object_of_chunk(self, run: Run, class: ClassIndex, chunk: usize) -> Object {
-        let size = class.class().chunk_size as usize;
+        let size = class.class().chunk_size();
         let address = run.address() + chunk * size;
         let state = if run.stacks.is_free(chunk) {
             ObjectState::Free
@@ -215,12 +186,12 @@ impl Lookup<'_> {
     fn next_in_run(self, run: Run, from: usize) -> Option<Object> {
         let offset = from.saturating_sub(run.address());
         let class = match run.kind {
-            RunKind::Stacks(StackKind::Class(class)) => class,
-            RunKind::Stacks(StackKind::Records) => return None,
+            RunKind::Stacks(class) if class != ClassIndex::RECORDS => class,
+            RunKind::Stacks(_) => return None,
             RunKind::Whole if offset == 0 => return Some(object_of_run(run)),
             RunKind::Whole => return None,
         };
-        let mut next = offset.div_ceil(class.class().chunk_size as usize);
+        let mut next = offset.div_ceil(class.class().chunk_size());
         while let Some(chunk) = run.stacks.next_taken(next, run.capacity()) {
             let object = self.object_of_chunk(run, class, chunk);
             if object.state == ObjectState::Live {
@@ -291,7 +262,7 @@ fn kind_of_mismatch(object: Object, address: usize, layout: Layout) -> MisuseKin
     // If the size alone, with the least alignment, gets such an object, the alignment is at fault.
     let size_alone = Layout::from_size_align(layout.size(), 1).map(placement);
     let right_size = match size_alone {
-        Ok(Placement::Chunk(class)) => class.class().chunk_size as usize == object.size,
+        Ok(Placement::Chunk(class)) => class.class().chunk_size() == object.size,
         Ok(Placement::Run { pages, .. }) => pages * PAGE_SIZE == object.size,
         Ok(Placement::Region { size, .. }) => size == object.size,
         _ => false,

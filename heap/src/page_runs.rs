@@ -13,13 +13,15 @@
 //!
 //! Cost: constant, but for aligned runs, which may look at up to [`ALIGNED_TRIES`] blocks.
 
-use core::cell::Cell;
-
 use crate::bitmap::Bitmap;
 use crate::block::{Block, Run, RunKind, block_key};
 use crate::list::List;
+use crate::recent_blocks::RecentBlocks;
+use crate::size_class::ClassIndex;
 use crate::trie::Trie;
-use crate::units::{BLOCK_SIZE, PAGE_SIZE, PAGES_PER_BLOCK, block_base, page_in_block};
+use crate::units::{
+    LONGEST_RUN_PAGES, PAGE_SIZE, PAGES_PER_BLOCK, page_in_block,
+};
 
 /// Idle blocks that the heap keeps rather than give them back at once: 4, which is 1 MiB.
 ///
@@ -34,9 +36,6 @@ pub const LARGEST_RESERVE: usize = 8;
 /// Most blocks looked at for a run with an alignment above a page, before a new block is asked for.
 const ALIGNED_TRIES: usize = 64;
 
-/// Places in the table of blocks found lately: enough for 64 MiB of neighbouring blocks.
-const REMEMBERED: usize = 256;
-
 /// Every block of a heap.
 #[derive(Debug)]
 pub(crate) struct PageRuns {
@@ -46,12 +45,16 @@ pub(crate) struct PageRuns {
     occupied: Bitmap,
     /// Every block by its address.
     directory: Trie<Block>,
-    /// Blocks found lately, by the low bits of their number, so that few frees have to search the directory.
-    remembered: [Cell<Option<Block>>; REMEMBERED],
+    /// Blocks found lately, so that few frees have to search the directory.
+    recent: RecentBlocks,
     /// Blocks with nothing of the user's in them. One more than are kept, for the one about to go.
     idle: [Option<Block>; KEPT_BLOCKS + 1],
+    /// The places of `idle` with no block.
+    idle_places: Bitmap,
     /// Blocks held back, whole ones only.
     reserved: [Option<Block>; LARGEST_RESERVE],
+    /// How many there are of these.
+    reserved_count: usize,
     /// Number of blocks and parts, reserved ones too.
     count: usize,
     /// Their pages, headers too.
@@ -67,9 +70,11 @@ impl PageRuns {
             lists: [const { List::new() }; PAGES_PER_BLOCK],
             occupied: Bitmap::EMPTY,
             directory: Trie::new(),
-            remembered: [const { Cell::new(None) }; REMEMBERED],
+            recent: RecentBlocks::new(),
             idle: [None; KEPT_BLOCKS + 1],
+            idle_places: Bitmap::below(KEPT_BLOCKS + 1),
             reserved: [None; LARGEST_RESERVE],
+            reserved_count: 0,
             count: 0,
             pages: 0,
             free_pages: 0,
@@ -93,23 +98,45 @@ impl PageRuns {
 
     /// Returns the length in pages of the longest run that could be had.
     pub(crate) fn longest(&self) -> usize {
-        self.occupied.highest_up_to(PAGES_PER_BLOCK).unwrap_or(0)
+        self.occupied.highest_up_to(LONGEST_RUN_PAGES).unwrap_or(0)
     }
 
     /// Returns the block in whose window `address` lies, if the heap holds one. Reads nothing at `address`.
     ///
     /// Of a part, the window is more than what is there: [`Block::has_page`] tells.
-    #[inline]
     pub(crate) fn find(&self, address: usize) -> Option<Block> {
-        let place = &self.remembered[address / BLOCK_SIZE % REMEMBERED];
-        if let Some(block) = place.get() {
-            if block.address() == block_base(address) {
-                return Some(block);
+        match self.recent.find(address) {
+            Some((block, _)) => Some(block),
+            None => {
+                let block = self.search(address)?;
+                self.recent.remember(block);
+                Some(block)
             }
         }
-        let block = self.search(address)?;
-        place.set(Some(block));
-        Some(block)
+    }
+
+    /// Returns the stack, of the list `class`, and the number of the chunk that begins at `address`, be it taken or free, if
+    /// its block was found lately.
+    #[inline(always)]
+    pub(crate) fn find_chunk_at_hand(
+        &self,
+        address: usize,
+        class: ClassIndex,
+    ) -> Option<(Run, usize)> {
+        let (block, leads) = self.recent.find(address)?;
+        let (run, pages_before) = block.run_before(leads, page_in_block(address))?;
+        if run.kind != RunKind::Stacks(class) {
+            return None;
+        }
+        let offset = pages_before * PAGE_SIZE + address % PAGE_SIZE;
+        let chunk = class.class().chunk_at(offset)?;
+        (chunk < run.capacity()).then_some((run, chunk))
+    }
+
+    /// Does what [`find_chunk_at_hand`](Self::find_chunk_at_hand) does, whether the block was found lately or not.
+    pub(crate) fn find_chunk(&self, address: usize, class: ClassIndex) -> Option<(Run, usize)> {
+        self.find(address)?;
+        self.find_chunk_at_hand(address, class)
     }
 
     /// Returns the block in whose window `address` lies, without the table of those found lately.
@@ -128,6 +155,18 @@ impl PageRuns {
             .into_iter()
             .filter_map(|address| self.search(address))
             .any(overlaps)
+    }
+
+    /// Returns the run of `pages` pages aligned to `align` pages that begins at `address` and is one allocation.
+    #[inline]
+    pub(crate) fn find_whole(&self, address: usize, pages: usize, align: usize) -> Option<Run> {
+        let block = self.find(address)?;
+        let (run, pages_before) = block.run_before(block.leads(), page_in_block(address))?;
+        let is_it = run.kind == RunKind::Whole
+            && pages_before == 0
+            && run.pages() == pages
+            && address % (align * PAGE_SIZE) == 0;
+        is_it.then_some(run)
     }
 
     /// Adds a new block, idle, all of its pages free, into whose window no other one falls. There is room for one more
@@ -160,7 +199,7 @@ impl PageRuns {
     /// Lets an idle block, all of its pages free, serve no longer.
     fn take_out_of_service(&mut self, block: Block) {
         debug_assert!(
-            block.leads.get().is_empty() && block.is_idle(),
+            block.has_no_runs() && block.is_idle(),
             "only an empty block goes"
         );
         self.unhang(block);
@@ -174,6 +213,7 @@ impl PageRuns {
         debug_assert!(place.is_some(), "the chain knows how large the reserve is");
         if let Some(place) = place {
             *place = Some(block);
+            self.reserved_count += 1;
         }
     }
 
@@ -188,8 +228,14 @@ impl PageRuns {
         let Some(block) = self.reserved.iter_mut().find_map(Option::take) else {
             return false;
         };
+        self.reserved_count -= 1;
         self.put_into_service(block);
         true
+    }
+
+    /// Returns how many blocks are reserved.
+    pub(crate) const fn reserved_count(&self) -> usize {
+        self.reserved_count
     }
 
     /// Returns the reserved blocks.
@@ -208,7 +254,7 @@ impl PageRuns {
         unsafe { block.extend(end) };
         self.pages += block.pages() - before;
         self.free_pages += block.pages() - before;
-        self.rehang(block);
+        self.rehang(block, block.free.get().longest_run());
     }
 
     /// Takes out an idle block all of whose pages are free.
@@ -217,10 +263,7 @@ impl PageRuns {
         self.directory.remove(block);
         self.count -= 1;
         self.pages -= block.pages();
-        let place = &self.remembered[block.address() / BLOCK_SIZE % REMEMBERED];
-        if place.get() == Some(block) {
-            place.set(None);
-        }
+        self.recent.forget(block);
     }
 
     /// Opens a run of `pages` pages (1..=63) that begins at a multiple of `align` pages.
@@ -239,17 +282,22 @@ impl PageRuns {
             self.find_aligned_run(pages, align)
         }?;
         let run = block.open_run(first, pages, kind, chunks);
+        self.recent.update(block);
         self.free_pages -= pages;
-        self.rehang(block);
+        self.rehang(block, block.free.get().longest_run());
         Some(run)
     }
 
     /// Closes `run`, which holds nothing of the user's.
     pub(crate) fn close(&mut self, run: Run) {
         let block = run.block();
+        let first = run.first_page();
         self.free_pages += run.pages();
         run.close();
-        self.rehang(block);
+        self.recent.update(block);
+        // No other run of free pages has changed.
+        let around = block.free.get().run_around(first);
+        self.rehang(block, around.max(block.longest()));
     }
 
     /// Makes `run`, which is live, `pages` long, if the pages behind it allow that.
@@ -261,7 +309,7 @@ impl PageRuns {
         }
         block.set_live_pages(block.live_pages() - before + pages);
         self.free_pages = self.free_pages + before - pages;
-        self.rehang(block);
+        self.rehang(block, block.free.get().longest_run());
         true
     }
 
@@ -285,7 +333,7 @@ impl PageRuns {
 
     /// Returns whether `block` is idle and there are more of the kind than are kept.
     pub(crate) fn is_surplus(&self, block: Block) -> bool {
-        block.is_idle() && self.idle.iter().all(Option::is_some)
+        block.is_idle() && self.idle_places.is_empty()
     }
 
     /// Returns the idle blocks.
@@ -309,6 +357,11 @@ impl PageRuns {
             .min_by_key(|block| block.address())
     }
 
+    /// Returns whether what is remembered of `block` is true.
+    pub(crate) fn remembers_well(&self, block: Block) -> bool {
+        self.recent.is_sound(block)
+    }
+
     /// Returns whether the lists, their word and their links agree. Cost: the number of blocks.
     pub(crate) fn lists_are_sound(&self) -> bool {
         self.lists.iter().enumerate().all(|(number, list)| {
@@ -318,7 +371,7 @@ impl PageRuns {
 
     /// Finds a run of `pages` pages in the block that fits best.
     fn find_run(&self, pages: usize) -> Option<(Block, usize)> {
-        let list = self.occupied.lowest_from(pages)?;
+        let list = pages + self.occupied.distance_from(pages)?;
         let block = self.lists[list].first()?;
         Some((block, block.free.get().find_run(pages, 1)?))
     }
@@ -326,6 +379,7 @@ impl PageRuns {
     /// Finds a run of `pages` pages that begins at a multiple of `align` pages.
     ///
     /// A run that is longer by `align - 1` always has a fitting place; shorter ones may, so the best fits are tried.
+    #[cold]
     fn find_aligned_run(&self, pages: usize, align: usize) -> Option<(Block, usize)> {
         let fitting = |block: Block| Some((block, block.free.get().find_run(pages, align)?));
         (pages..PAGES_PER_BLOCK)
@@ -341,10 +395,9 @@ impl PageRuns {
 
     /// Puts `block` into the list of its longest run.
     fn hang(&mut self, block: Block) {
-        let list = block.free.get().longest_run();
-        block.set_longest(list);
+        let list = block.longest();
         self.lists[list].push(block);
-        self.occupied = self.occupied.with(Bitmap::range(list, 1));
+        self.occupied = self.occupied.with(Bitmap::single(list));
     }
 
     /// Takes `block` out of its list.
@@ -352,37 +405,43 @@ impl PageRuns {
         let list = block.longest();
         self.lists[list].remove(block);
         if self.lists[list].is_empty() {
-            self.occupied = self.occupied.without(Bitmap::range(list, 1));
+            self.occupied = self.occupied.without(Bitmap::single(list));
         }
     }
 
-    /// Moves `block`, whose pages changed, to the list where it belongs now.
-    fn rehang(&mut self, block: Block) {
-        if block.free.get().longest_run() != block.longest() {
+    /// Moves `block`, whose pages changed, to the list where it belongs now: that of a longest run of `longest` pages.
+    fn rehang(&mut self, block: Block, longest: usize) {
+        debug_assert!(
+            longest == block.free.get().longest_run(),
+            "the longest run of free pages"
+        );
+        if longest != block.longest() {
             self.unhang(block);
+            block.set_longest(longest);
             self.hang(block);
         }
     }
 
     /// Notes `block` as idle.
     fn add_idle(&mut self, block: Block) {
-        let place = self.idle.iter_mut().find(|place| place.is_none());
+        let place = self.idle_places.lowest();
         debug_assert!(
             place.is_some(),
             "the chain retires a surplus block before the next one falls idle"
         );
         if let Some(place) = place {
-            *place = Some(block);
+            self.idle_places = self.idle_places.without_lowest();
+            self.idle[place] = Some(block);
+            block.set_idle_place(place);
         }
     }
 
     /// Notes `block` as not idle any more.
     fn remove_idle(&mut self, block: Block) {
-        for place in &mut self.idle {
-            if *place == Some(block) {
-                *place = None;
-            }
-        }
+        let place = block.idle_place();
+        debug_assert!(self.idle[place] == Some(block), "an idle block has a place");
+        self.idle[place] = None;
+        self.idle_places = self.idle_places.with(Bitmap::single(place));
     }
 }
 

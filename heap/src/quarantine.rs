@@ -62,8 +62,13 @@ impl Quarantine {
     }
 
     /// Returns how many chunks wait.
+    #[inline]
     pub(crate) const fn len(&self) -> usize {
-        self.len
+        if cfg!(feature = "quarantine") {
+            self.len
+        } else {
+            0
+        }
     }
 
     /// Returns whether more wait than may.

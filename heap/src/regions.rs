@@ -17,7 +17,7 @@ use crate::size_class::ClassIndex;
 use crate::trie::{Children, Trie, TrieNode};
 
 const _: () = assert!(
-    size_of::<RegionInfo>() <= ClassIndex::OF_RECORDS.class().chunk_size as usize,
+    size_of::<RegionInfo>() <= ClassIndex::RECORDS.class().chunk_size(),
     "a region's record fits a chunk of the records' class"
 );
 
@@ -170,6 +170,11 @@ impl LiveRegions {
     pub(crate) fn resize(&mut self, region: Region, size: usize) {
         self.bytes = self.bytes - region.size() + size;
         region.size.set(size);
+    }
+
+    /// Returns the region that begins at `address`.
+    pub(crate) fn find(&self, address: usize) -> Option<Region> {
+        self.by_address.find(region_key(address))
     }
 
     /// Returns the region that `address` lies in.

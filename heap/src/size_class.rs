@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 use core::alloc::Layout;
+use core::num::NonZeroU8;
 
 use crate::units::{CHUNKS_PER_STACK, LONGEST_RUN_PAGES, PAGE_SIZE, PAGES_PER_BLOCK, pages_for};
 
@@ -27,25 +28,31 @@ pub(crate) const SMALLEST_CHUNK: usize = 16;
 /// Stacks that one run may hold: four, because 256 chunks of 16 bytes fill a page.
 pub(crate) const STACKS_PER_RUN: usize = PAGE_SIZE / SMALLEST_CHUNK / CHUNKS_PER_STACK;
 
+/// The most pages of a stack: two such fit a block.
+const LONGEST_STACK: usize = 31;
+
 /// Number of size classes.
 pub(crate) const CLASSES: usize = 36;
 
-/// One row of the table.
+/// Number of lists: one a class, and one for the heap's own records.
+pub(crate) const LISTS: usize = CLASSES + 1;
+
+/// One row of the table, eight bytes long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SizeClass {
-    /// Bytes of a chunk.
-    pub(crate) chunk_size: u32,
     /// 2^32 / `chunk_size`, rounded up: division of an offset by multiplication, see [`SizeClass::chunk_at`].
     reciprocal: u32,
+    /// Bytes of a chunk.
+    chunk_size: u16,
     /// Pages that a stack of this class takes where it can get them.
-    pub(crate) pages: u8,
+    pages: u8,
 }
 
 /// Chunk sizes in bytes with the pages of a stack, smallest first.
 ///
-/// The pages are chosen so that the tail loses less than a thirtieth, and a stack holds enough chunks for its list not to run
-/// dry at once, with seven pages where that serves, which divide a block's 63 without rest.
-const ROWS: [(u32, u8); CLASSES] = [
+/// The pages are the fewest that hold four chunks (one, of those above a page) and lose at most a twentieth to their tail (from
+/// a page on, a fourteenth): a class that few objects need should not take much. Lists that grow long get longer stacks.
+const ROWS: [(u16, u8); CLASSES] = [
     (16, 1),
     (32, 1),
     (48, 1),
@@ -58,112 +65,137 @@ const ROWS: [(u32, u8); CLASSES] = [
     (192, 1),
     (224, 1),
     (256, 1),
-    (320, 5),
-    (384, 3),
+    (320, 2),
+    (384, 2),
     (448, 1),
     (512, 1),
-    (640, 5),
+    (640, 3),
     (768, 3),
-    (896, 7),
-    (1024, 2),
+    (896, 2),
+    (1024, 1),
     (1280, 5),
     (1536, 3),
-    (1792, 7),
-    (2048, 3),
+    (1792, 4),
+    (2048, 2),
     (2560, 5),
-    (3072, 6),
+    (3072, 3),
     (3584, 7),
-    (4096, 7),
-    (5120, 5),
-    (6144, 6),
+    (4096, 4),
+    (5120, 4),
+    (6144, 3),
     (7168, 7),
-    (8192, 6),
+    (8192, 2),
     (10240, 5),
-    (12288, 6),
+    (12288, 3),
     (14336, 7),
-    (16384, 8),
+    (16384, 4),
 ];
 
+/// Bytes of a chunk for one of the heap's own records, and the pages of a stack of them.
+const RECORDS_ROW: (u16, u8) = (64, 1);
+
 /// The table, by [`ClassIndex`].
-const TABLE: [SizeClass; CLASSES] = {
-    let mut table = [SizeClass {
-        chunk_size: 0,
-        reciprocal: 0,
-        pages: 0,
-    }; CLASSES];
+static TABLE: [SizeClass; LISTS] = {
+    let mut table = [SizeClass::new(RECORDS_ROW); LISTS];
     let mut row = 0;
     while row < CLASSES {
-        let (chunk_size, pages) = ROWS[row];
-        table[row] = SizeClass {
-            chunk_size,
-            reciprocal: u32::MAX / chunk_size + 1,
-            pages,
-        };
+        table[row] = SizeClass::new(ROWS[row]);
         row += 1;
     }
     table
 };
 
-/// The smallest class for each size up to [`LARGEST_CHUNK`], in steps of [`SMALLEST_CHUNK`].
-static BY_SIZE: [ClassIndex; LARGEST_CHUNK / SMALLEST_CHUNK + 1] = {
-    let mut by_size = [ClassIndex(0); LARGEST_CHUNK / SMALLEST_CHUNK + 1];
-    let mut step = 0;
+/// The smallest class for each size up to [`LARGEST_CHUNK`], in steps of [`SMALLEST_CHUNK`]: place `n` is that of `16 * n + 1`
+/// to `16 * n + 16` bytes.
+static BY_SIZE: [ClassIndex; LARGEST_CHUNK / SMALLEST_CHUNK] = {
+    let mut by_size = [ClassIndex::RECORDS; LARGEST_CHUNK / SMALLEST_CHUNK];
+    let mut place = 0;
     let mut class = 0;
-    while step < by_size.len() {
-        if step * SMALLEST_CHUNK > ROWS[class as usize].0 as usize {
+    while place < by_size.len() {
+        if (place + 1) * SMALLEST_CHUNK > ROWS[class].0 as usize {
             class += 1;
         }
-        by_size[step] = ClassIndex(class);
-        step += 1;
+        by_size[place] = ClassIndex::of_row(class);
+        place += 1;
     }
     by_size
 };
 
-/// A row of the table, by number: always below [`CLASSES`].
+/// The number of a list of stacks, which is that of its row in the table: always below [`LISTS`].
+///
+/// (One more than that number is what is kept: so there is a value to spare, and what is either this or nothing is a byte.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct ClassIndex(u8);
+pub(crate) struct ClassIndex(NonZeroU8);
 
 impl ClassIndex {
-    /// The class of the heap's own records, which a region's entry must fit.
-    pub(crate) const OF_RECORDS: Self = Self(3);
+    /// The list of the heap's own records, which serves no layout: no user gets one of its chunks, or may give one back.
+    pub(crate) const RECORDS: Self = Self::of_row(CLASSES);
 
-    /// Returns every class, smallest chunks first.
-    pub(crate) fn all() -> impl Iterator<Item = Self> {
-        (0_u8..).take(CLASSES).map(Self)
+    /// Returns every class that serves layouts, smallest chunks first.
+    pub(crate) fn all() -> impl DoubleEndedIterator<Item = Self> {
+        (0..CLASSES).map(Self::of_row)
     }
 
-    /// Returns the number, for use as an index; below [`CLASSES`].
+    /// Returns the index of row `row`, below [`LISTS`].
+    #[expect(clippy::cast_possible_truncation, reason = "there are fewer than 256 lists")]
+    const fn of_row(row: usize) -> Self {
+        Self(NonZeroU8::MIN.saturating_add(row as u8))
+    }
+
+    /// Returns the number, for use as an index; below [`LISTS`].
+    #[inline]
     pub(crate) const fn get(self) -> usize {
-        self.0 as usize
+        self.0.get() as usize - 1
     }
 
     /// Returns the row.
+    #[inline]
     pub(crate) const fn class(self) -> &'static SizeClass {
-        &TABLE[self.0 as usize]
+        &TABLE[self.get()]
     }
 }
 
 impl SizeClass {
-    /// Returns how many chunks a stack of `pages` pages holds.
-    pub(crate) const fn chunks_in(&self, pages: usize) -> usize {
-        pages * PAGE_SIZE / self.chunk_size as usize
+    /// Makes a row of a chunk's size in bytes and a stack's pages.
+    const fn new((chunk_size, pages): (u16, u8)) -> Self {
+        Self {
+            reciprocal: u32::MAX / chunk_size as u32 + 1,
+            chunk_size,
+            pages,
+        }
     }
 
-    /// Returns how many stacks of 64 chunks a full run of this class has, the last one perhaps of fewer.
-    pub(crate) const fn stacks_per_run(&self) -> usize {
-        self.chunks_in(self.pages as usize)
-            .div_ceil(CHUNKS_PER_STACK)
+    /// Returns the bytes of a chunk.
+    #[inline]
+    pub(crate) const fn chunk_size(&self) -> usize {
+        self.chunk_size as usize
+    }
+
+    /// Returns the pages that a stack takes where it can get them.
+    pub(crate) const fn pages(&self) -> usize {
+        self.pages as usize
+    }
+
+    /// Returns the most pages that a stack may take.
+    pub(crate) const fn most_pages(&self) -> usize {
+        let in_words = STACKS_PER_RUN * CHUNKS_PER_STACK * self.chunk_size() / PAGE_SIZE;
+        if in_words < LONGEST_STACK { in_words } else { LONGEST_STACK }
+    }
+
+    /// Returns how many chunks a stack of `pages` pages holds.
+    pub(crate) const fn chunks_in(&self, pages: usize) -> usize {
+        pages * PAGE_SIZE / self.chunk_size()
     }
 
     /// Returns the fewest pages that hold a chunk.
     pub(crate) const fn fewest_pages(&self) -> usize {
-        pages_for(self.chunk_size as usize)
+        pages_for(self.chunk_size())
     }
 
     /// Returns the pages of a stack in a small heap: the fewest that lose at most an eighth to their tail.
     pub(crate) const fn short_pages(&self) -> usize {
         let mut pages = self.fewest_pages();
-        while pages * PAGE_SIZE % self.chunk_size as usize * 8 > pages * PAGE_SIZE {
+        while pages * PAGE_SIZE % self.chunk_size() * 8 > pages * PAGE_SIZE {
             pages += 1;
         }
         pages
@@ -171,12 +203,14 @@ impl SizeClass {
 
     /// Returns the number of the chunk that begins `offset` bytes behind its stack's base, or `None` where none begins.
     ///
-    /// Multiplies instead of dividing: with `r = 2^32 / chunk_size` rounded up, `offset * r / 2^32` is exact
-    /// for every offset inside a block (the test `every_offset_divides_exactly` tries them all).
+    /// Multiplies instead of dividing: with `r = 2^32 / chunk_size` rounded up, `offset * r` has the quotient in its upper
+    /// half, and in its lower half less than `r` exactly when nothing remains (Lemire, Kaser, Kurz: *Faster remainder by
+    /// direct computation*, 2019). For every offset inside a block, the test `every_offset_divides_exactly` tries it.
+    #[inline(always)]
     pub(crate) const fn chunk_at(&self, offset: usize) -> Option<usize> {
-        let chunk = (offset * self.reciprocal as usize) >> 32;
-        if chunk * self.chunk_size as usize == offset {
-            Some(chunk)
+        let product = offset * self.reciprocal as usize;
+        if product % (1 << 32) < self.reciprocal as usize {
+            Some(product >> 32)
         } else {
             None
         }
@@ -184,7 +218,7 @@ impl SizeClass {
 
     /// Returns the number of the chunk that the byte `offset` bytes behind its stack's base lies in.
     pub(crate) const fn chunk_around(&self, offset: usize) -> usize {
-        offset / self.chunk_size as usize
+        offset / self.chunk_size()
     }
 }
 
@@ -211,34 +245,39 @@ pub(crate) enum Placement {
     Refused,
 }
 
-/// Returns what serves `layout`. Constant: a table look-up, for alignments above 16 a few steps along the table.
+/// Returns what serves `layout`. Constant: a table look-up.
 #[inline]
 pub(crate) const fn placement(layout: Layout) -> Placement {
-    if layout.size() <= LARGEST_CHUNK && layout.align() <= PAGE_SIZE {
-        return Placement::Chunk(class_for(layout.size(), layout.align()));
+    match class_of(layout) {
+        Some(class) => Placement::Chunk(class),
+        None => placement_in_pages(layout.size(), layout.align()),
     }
-    placement_in_pages(layout.size(), layout.align())
 }
 
-/// Returns the smallest class whose chunks hold `size` bytes aligned to `align`; both within the table's reach.
-#[inline]
-const fn class_for(size: usize, align: usize) -> ClassIndex {
-    if align <= SMALLEST_CHUNK {
-        return BY_SIZE[size.div_ceil(SMALLEST_CHUNK)];
+/// Returns the smallest class whose chunks hold `layout`, if there is one.
+///
+/// What is looked up is the size rounded up to the alignment, a power of two. Between two powers of two, chunk sizes are the
+/// multiples of a fourth of the lower one, so the first that is large enough for such a size is a multiple of the alignment
+/// too (the test `every_small_layout_gets_the_smallest_chunk_that_fits` tries them all).
+#[inline(always)]
+pub(crate) const fn class_of(layout: Layout) -> Option<ClassIndex> {
+    // The last byte of the rounded size. Nothing at all is as large as anything can be here, and goes the long way.
+    let last = layout.size().wrapping_sub(1) | (layout.align() - 1);
+    let place = last / SMALLEST_CHUNK;
+    if layout.align() <= PAGE_SIZE && place < BY_SIZE.len() {
+        Some(BY_SIZE[place])
+    } else {
+        None
     }
-    let at_least = if size < align { align } else { size };
-    let mut class = BY_SIZE[at_least.div_ceil(SMALLEST_CHUNK)];
-    // Ends at the next power of two at the latest, which every row of the upper table reaches in four steps.
-    while class.class().chunk_size as usize % align != 0 {
-        class.0 += 1;
-    }
-    class
 }
 
-/// Returns what serves a request that no chunk does.
+/// Returns what serves a request that is not found in the table: of whole pages, or of nothing.
 const fn placement_in_pages(size: usize, align: usize) -> Placement {
     if size > isize::MAX as usize - PAGE_SIZE {
         return Placement::Refused;
+    }
+    if size == 0 && align <= PAGE_SIZE {
+        return Placement::Chunk(BY_SIZE[(align - 1) / SMALLEST_CHUNK]);
     }
     let pages = if size == 0 { 1 } else { pages_for(size) };
     let align_pages = pages_for(align);

@@ -14,11 +14,14 @@
 //!
 //! Cost: constant.
 
-use crate::block::{Memory, Run, RunKind, StackKind};
+use crate::bitmapped_stack::NotTaken;
+use crate::block::{Run, RunKind, Taken};
 use crate::list::List;
+use crate::size_class::ClassIndex;
 
-/// All stacks of one size.
+/// All stacks of one size. A cache line long, so that no two lists share one.
 #[derive(Debug)]
+#[repr(align(64))]
 pub(crate) struct SizedAllocator {
     /// Stacks with at least one free chunk.
     with_room: List<Run>,
@@ -31,34 +34,14 @@ pub(crate) struct SizedAllocator {
 /// What a sized allocator counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counters {
-    /// Runs of stacks there are.
-    pub(crate) runs: usize,
+    /// Stacks of up to 64 chunks there are.
+    pub(crate) stacks: usize,
     /// Chunks in them.
     pub(crate) capacity: usize,
     /// Chunks ever handed out.
     pub(crate) allocations: u64,
     /// Chunks ever taken back.
     pub(crate) frees: u64,
-}
-
-/// What became of the stack that a chunk was taken from.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Taken {
-    /// The chunk.
-    pub(crate) chunk: Memory,
-    /// The stack, if this is its first chunk.
-    pub(crate) woken: Option<Run>,
-}
-
-/// What became of the stack that a chunk went back to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Returned {
-    /// It has more chunks taken.
-    StillUsed,
-    /// It is empty, and stays in the list as the spare.
-    KeptAsSpare,
-    /// It is empty and has left the list: its pages can go back.
-    Released,
 }
 
 impl SizedAllocator {
@@ -68,7 +51,7 @@ impl SizedAllocator {
             with_room: List::new(),
             spare: None,
             counters: Counters {
-                runs: 0,
+                stacks: 0,
                 capacity: 0,
                 allocations: 0,
                 frees: 0,
@@ -77,54 +60,56 @@ impl SizedAllocator {
     }
 
     /// Takes a chunk of `chunk_size` bytes from the first stack. `None` when the list has run dry.
-    #[inline]
+    ///
+    /// If it is the stack's first, [`woken`](Self::woken) comes next.
+    #[inline(always)]
     pub(crate) fn allocate(&mut self, chunk_size: usize) -> Option<Taken> {
         let run = self.with_room.first()?;
-        let chunk = run.take_chunk(chunk_size)?;
+        let taken = run.take_chunk(chunk_size)?;
         self.counters.allocations += 1;
-        if run.is_full() {
-            self.with_room.remove(run);
+        if taken.is_last {
+            self.with_room.pop(run);
         }
-        let woken = if run.used() == 1 { Some(run) } else { None };
-        if woken.is_some() {
-            self.spare = None;
-        }
-        Some(Taken { chunk, woken })
+        Some(taken)
     }
 
-    /// Takes back chunk `chunk` of `run`, a run of this list's stacks.
+    /// Notes that the spare stack has its first chunk taken.
+    pub(crate) fn woken(&mut self) {
+        self.spare = None;
+    }
+
+    /// Takes back chunk `chunk` of `run`, a run of this list's stacks. Returns whether it has none taken any more; then
+    /// [`emptied`](Self::emptied) comes next.
     ///
     /// # Errors
     ///
-    /// [`NotTaken`](crate::bitmapped_stack::NotTaken), with nothing changed, when the chunk is free.
-    #[inline]
-    pub(crate) fn deallocate(
-        &mut self,
-        run: Run,
-        chunk: usize,
-    ) -> Result<Returned, crate::bitmapped_stack::NotTaken> {
-        let was_full = run.is_full();
-        run.put_chunk(chunk)?;
+    /// [`NotTaken`], with nothing changed, when the chunk is free.
+    #[inline(always)]
+    pub(crate) fn deallocate(&mut self, run: Run, chunk: usize) -> Result<bool, NotTaken> {
+        let were_used = run.put_chunk(chunk)?;
         self.counters.frees += 1;
-        if was_full {
+        if were_used == run.capacity() {
             self.with_room.push(run);
         }
-        if run.used() > 0 {
-            return Ok(Returned::StillUsed);
-        }
+        Ok(were_used == 1)
+    }
+
+    /// Keeps `run`, which lost its last chunk, as the spare, or lets it go. Returns whether it went: then its pages can go
+    /// back.
+    pub(crate) fn emptied(&mut self, run: Run) -> bool {
         if self.with_room.is_only(run) {
             self.spare = Some(run);
-            return Ok(Returned::KeptAsSpare);
+            return false;
         }
         self.release(run);
-        Ok(Returned::Released)
+        true
     }
 
     /// Puts a new stack, empty, at the head of the list.
     pub(crate) fn refill(&mut self, run: Run) {
         self.with_room.push(run);
         self.spare = Some(run);
-        self.counters.runs += 1;
+        self.counters.stacks += run.stack_count();
         self.counters.capacity += run.capacity();
     }
 
@@ -135,7 +120,7 @@ impl SizedAllocator {
         if self.spare == Some(run) {
             self.spare = None;
         }
-        self.counters.runs -= 1;
+        self.counters.stacks -= run.stack_count();
         self.counters.capacity -= run.capacity();
     }
 
@@ -155,10 +140,10 @@ impl SizedAllocator {
     }
 
     /// Returns whether list, spare and stacks agree. Cost: the number of stacks with room.
-    pub(crate) fn is_sound(&self, kind: StackKind) -> bool {
+    pub(crate) fn is_sound(&self, class: ClassIndex) -> bool {
         let fits = |run: Run| {
-            run.kind == RunKind::Stacks(kind)
-                && run.capacity() == kind.class().chunks_in(run.pages())
+            run.kind == RunKind::Stacks(class)
+                && run.capacity() == class.class().chunks_in(run.pages())
                 && run.used() + run.stacks.free_chunks() == run.capacity()
                 && run.stacks.height(run.capacity()) >= run.used()
                 && !run.is_full()

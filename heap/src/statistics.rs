@@ -128,12 +128,12 @@ impl Statistics {
             regions,
             blocks: chain.holdings.runs.count(),
             blocks_idle: chain.holdings.runs.idle().count(),
-            blocks_reserved: chain.holdings.runs.reserved().count(),
+            blocks_reserved: chain.holdings.runs.reserved_count(),
             free_in_pages: chain.holdings.runs.free_pages() * PAGE_SIZE,
             longest_free_run: chain.holdings.runs.longest() * PAGE_SIZE,
             quarantined: chain.holdings.quarantine.len(),
-            bytes_requested: totals.requested,
-            bytes_requested_peak: totals.requested_peak,
+            bytes_requested: totals.requested(),
+            bytes_requested_peak: totals.requested_peak(),
             bytes_used: in_chunks + runs.bytes + regions.bytes,
             bytes_held: chain.holdings.held(),
             bytes_held_peak: chain.holdings.peak(),
@@ -181,11 +181,11 @@ impl Statistics {
 /// Takes the snapshot of one class.
 fn class_statistics(chain: &FactoryChain, index: ClassIndex) -> ClassStatistics {
     let class = index.class();
-    let counters = chain.classes[index.get()].counters;
+    let counters = chain.lists[index.get()].counters;
     let live = counters.allocations - counters.frees;
     ClassStatistics {
-        chunk_size: class.chunk_size as usize,
-        stacks: counters.runs * class.stacks_per_run(),
+        chunk_size: class.chunk_size(),
+        stacks: counters.stacks,
         chunks_used: usize::try_from(live).unwrap_or(usize::MAX),
         chunks_total: counters.capacity,
         allocations: counters.allocations,

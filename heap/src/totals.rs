@@ -6,10 +6,11 @@
 /// The counters.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Totals {
-    /// Bytes asked for in what is live. An object that moves is counted twice while it is copied.
-    pub(crate) requested: usize,
+    /// Bytes asked for in what is live. An object that moves is counted twice while it is copied. Sizes that get the same
+    /// chunk are told apart by nobody, so what comes back may be more than what was asked for, and this below 0.
+    requested: isize,
     /// The most that `requested` has ever been.
-    pub(crate) requested_peak: usize,
+    requested_peak: isize,
     /// Pages in runs that are allocations.
     pub(crate) whole_pages: usize,
     /// Runs ever handed out.
@@ -39,18 +40,27 @@ impl Totals {
         }
     }
 
+    /// Returns the bytes asked for in what is live.
+    pub(crate) fn requested(&self) -> usize {
+        usize::try_from(self.requested).unwrap_or(0)
+    }
+
+    /// Returns the most bytes ever asked for in what was live.
+    pub(crate) fn requested_peak(&self) -> usize {
+        usize::try_from(self.requested_peak).unwrap_or(0)
+    }
+
     /// Adds to the bytes asked for.
     #[inline]
     pub(crate) fn count_requested(&mut self, size: usize) {
-        self.requested += size;
+        self.requested = self.requested.wrapping_add_unsigned(size);
         self.requested_peak = self.requested_peak.max(self.requested);
     }
 
-    /// Takes from the bytes asked for. Sizes that get the same chunk are told apart by nobody, so what comes back may
-    /// be more than what was asked for.
+    /// Takes from the bytes asked for.
     #[inline]
     pub(crate) fn uncount_requested(&mut self, size: usize) {
-        self.requested = self.requested.saturating_sub(size);
+        self.requested = self.requested.wrapping_sub_unsigned(size);
     }
 
     /// Counts a request that is answered with null.

@@ -496,7 +496,7 @@ const TABLE: &str = "\
 chunk size   stacks  chunks used    of total  use %  allocations        frees\n\
 \x20       16        0            0           0      0            1            1\n\
 \x20       48        4           90         170     52          100           10\n\
-\x20     1024        1            5           8     62            5            0\n\
+\x20     1024        2            5           8     62            5            0\n\
 \x20page runs        -            1           -      -            1            0\n\
 \x20  regions        -            1           -      -            1            0\n\
 \n\

@@ -59,8 +59,23 @@ fn assert_like(bitmap: Bitmap, model: &Model) {
     assert_eq!(bitmap.height(), members.last().map_or(0, |last| last + 1));
     for limit in 0..70 {
         assert_eq!(bitmap.contains(limit), members.contains(&limit));
-        let below = members.iter().copied().filter(|member| *member <= limit);
-        assert_eq!(bitmap.highest_up_to(limit), below.max());
+        if limit < 64 {
+            let below = members.iter().copied().filter(|member| *member <= limit);
+            assert_eq!(bitmap.highest_up_to(limit), below.max());
+            let above = members.iter().copied().filter(|member| *member >= limit);
+            let distance = above.min().map(|member| member - limit);
+            assert_eq!(bitmap.distance_from(limit), distance);
+        }
+        if members.contains(&limit) {
+            let run = |step: &dyn Fn(usize) -> Option<usize>| {
+                core::iter::successors(Some(limit), |number| {
+                    step(*number).filter(|next| members.contains(next))
+                })
+                .count()
+            };
+            let around = run(&|number| number.checked_add(1)) + run(&|number| number.checked_sub(1));
+            assert_eq!(bitmap.run_around(limit), around - 1);
+        }
         let above = members.iter().copied().filter(|member| *member >= limit);
         assert_eq!(bitmap.lowest_from(limit), above.min());
     }

@@ -3,7 +3,7 @@
 use core::alloc::Layout;
 
 use super::{
-    CLASSES, ClassIndex, LARGEST_CHUNK, Placement, ROWS, SMALLEST_CHUNK, STACKS_PER_RUN, placement,
+    CLASSES, ClassIndex, LARGEST_CHUNK, LONGEST_STACK, Placement, ROWS, SMALLEST_CHUNK, STACKS_PER_RUN, placement,
 };
 use crate::units::{BLOCK_SIZE, CHUNKS_PER_STACK, LONGEST_RUN_PAGES, PAGE_SIZE, PAGES_PER_BLOCK};
 
@@ -39,11 +39,13 @@ fn rows_go_up_in_steps_of_16() {
 fn every_stack_fits_a_run_and_four_words() {
     for index in ClassIndex::all() {
         let class = index.class();
-        let pages = usize::from(class.pages);
+        let pages = class.pages();
         assert!(pages <= LONGEST_RUN_PAGES);
         assert!(class.chunks_in(pages) <= STACKS_PER_RUN * CHUNKS_PER_STACK);
         assert!(class.chunks_in(class.fewest_pages()) >= 1);
-        assert!(class.stacks_per_run() <= STACKS_PER_RUN);
+        let most = class.most_pages();
+        assert!(most <= LONGEST_STACK && class.chunks_in(most) <= STACKS_PER_RUN * CHUNKS_PER_STACK);
+        assert!(pages <= most || pages == 1);
     }
 }
 
@@ -61,7 +63,7 @@ fn every_small_layout_gets_the_smallest_chunk_that_fits() {
             match placement_of(size, align) {
                 Placement::Chunk(class) => {
                     assert_eq!(
-                        class.class().chunk_size as usize,
+                        class.class().chunk_size(),
                         smallest,
                         "{size} aligned to {align}"
                     );
@@ -110,7 +112,7 @@ fn nothing_at_all_gets_something_small() {
     for align in aligns_up_to(1 << 62) {
         match placement_of(0, align) {
             Placement::Chunk(class) => {
-                assert_eq!(class.class().chunk_size as usize, align.max(SMALLEST_CHUNK));
+                assert_eq!(class.class().chunk_size(), align.max(SMALLEST_CHUNK));
             }
             Placement::Run { pages, .. } => assert_eq!(pages, 1),
             Placement::Region { size, .. } => assert_eq!(size, PAGE_SIZE),
@@ -146,7 +148,7 @@ fn huge_layouts_are_refused_or_counted_without_overflow() {
 fn every_offset_divides_exactly() {
     for index in ClassIndex::all() {
         let class = index.class();
-        let chunk_size = class.chunk_size as usize;
+        let chunk_size = class.chunk_size();
         for offset in 0..BLOCK_SIZE {
             let begins = offset % chunk_size == 0;
             let expected = begins.then_some(offset / chunk_size);
@@ -183,11 +185,13 @@ fn steps_between_chunk_sizes_are_at_most_a_quarter() {
 }
 
 #[test]
-fn stacks_lose_less_than_a_thirtieth_to_their_tails() {
+fn stacks_lose_little_to_their_tails() {
     for index in ClassIndex::all() {
         let class = index.class();
-        let pages = usize::from(class.pages);
-        let tail = pages * PAGE_SIZE - class.chunks_in(pages) * class.chunk_size as usize;
-        assert!(tail * 30 < pages * PAGE_SIZE, "{class:?} loses {tail}");
+        let pages = class.pages();
+        let tail = pages * PAGE_SIZE - class.chunks_in(pages) * class.chunk_size();
+        let part = if class.chunk_size() < PAGE_SIZE { 20 } else { 14 };
+        assert!(tail * part <= pages * PAGE_SIZE, "{class:?} loses {tail}");
+        assert!(class.chunk_size() > PAGE_SIZE || class.chunks_in(pages) >= 4);
     }
 }
