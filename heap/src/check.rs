@@ -155,13 +155,8 @@ fn check_block(
     let there = |page: &usize| block.has_page(*page);
     let header = |page: &usize| block.is_header(*page);
     ensure(
-        chain.holdings.runs.search(address) == Some(block),
+        chain.holdings.runs.finds(block),
         "a block is found by its address",
-        address,
-    )?;
-    ensure(
-        chain.holdings.runs.remembers_well(block),
-        "what is remembered of a block is true",
         address,
     )?;
     ensure(
@@ -216,7 +211,7 @@ fn pages_where(holds: impl Fn(&usize) -> bool) -> Bitmap {
 fn check_reserved(chain: &FactoryChain, block: Block, walk: &mut Walk) -> Result<(), Corruption> {
     let address = block.address();
     ensure(
-        chain.holdings.runs.search(address) == Some(block),
+        chain.holdings.runs.finds(block),
         "a block is found by its address",
         address,
     )?;

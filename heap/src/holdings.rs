@@ -135,7 +135,7 @@ impl Holdings {
         }
         // One header serves a window of 256 KiB.
         let runs = &self.runs;
-        let part = source.get_part(least, &|address| runs.search(address).is_none())?;
+        let part = source.get_part(least, &|address| runs.find(address).is_none())?;
         let start = part.cast::<u8>();
         let (address, size) = (start.addr().get(), part.len());
         let is_aligned = address % PAGE_SIZE == 0
@@ -145,7 +145,7 @@ impl Holdings {
         if !self.accepts(start, size, PAGE_SIZE, is_aligned) {
             return None;
         }
-        if self.runs.search(address).is_some() {
+        if self.runs.find(address).is_some() {
             // The source did not ask. There is no use for it, but no harm was done.
             // SAFETY: the part was just handed out, and nobody knows of it.
             unsafe { source.release_part(part) };
@@ -195,7 +195,7 @@ impl Holdings {
     /// Lets the part that `address` lies in grow into the memory behind it, as far as the source has it and its window of
     /// 256 KiB reaches. `false` when there is no such part or it cannot grow.
     pub(crate) fn grow_part<S: MemorySource>(&mut self, address: usize, source: &S) -> bool {
-        let Some(block) = self.runs.search(address) else {
+        let Some(block) = self.runs.find(address) else {
             return false;
         };
         let part = block.memory();

@@ -38,7 +38,6 @@ mod locate;
 mod memory_source;
 mod misuse;
 mod page_runs;
-mod recent_blocks;
 mod quarantine;
 mod regions;
 mod sources;
@@ -50,6 +49,7 @@ mod bitmapped_stack;
 mod sized_allocator;
 
 // Layer 3: which list, and what happens when it runs dry.
+mod directory;
 mod factory_chain;
 
 // Layer 4: who may enter, and whom to ask when memory is out.

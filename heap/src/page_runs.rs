@@ -14,11 +14,10 @@
 //! Cost: constant, but for aligned runs, which may look at up to [`ALIGNED_TRIES`] blocks.
 
 use crate::bitmap::Bitmap;
-use crate::block::{Block, Run, RunKind, block_key};
+use crate::block::{Block, Run, RunKind};
+use crate::directory::Directory;
 use crate::list::List;
-use crate::recent_blocks::RecentBlocks;
 use crate::size_class::ClassIndex;
-use crate::trie::Trie;
 use crate::units::{
     LONGEST_RUN_PAGES, PAGE_SIZE, PAGES_PER_BLOCK, page_in_block,
 };
@@ -44,9 +43,7 @@ pub(crate) struct PageRuns {
     /// The lists that have members.
     occupied: Bitmap,
     /// Every block by its address.
-    directory: Trie<Block>,
-    /// Blocks found lately, so that few frees have to search the directory.
-    recent: RecentBlocks,
+    directory: Directory,
     /// Blocks with nothing of the user's in them. One more than are kept, for the one about to go.
     idle: [Option<Block>; KEPT_BLOCKS + 1],
     /// The places of `idle` with no block.
@@ -69,8 +66,7 @@ impl PageRuns {
         Self {
             lists: [const { List::new() }; PAGES_PER_BLOCK],
             occupied: Bitmap::EMPTY,
-            directory: Trie::new(),
-            recent: RecentBlocks::new(),
+            directory: Directory::new(),
             idle: [None; KEPT_BLOCKS + 1],
             idle_places: Bitmap::below(KEPT_BLOCKS + 1),
             reserved: [None; LARGEST_RESERVE],
@@ -105,25 +101,18 @@ impl PageRuns {
     ///
     /// Of a part, the window is more than what is there: [`Block::has_page`] tells.
     pub(crate) fn find(&self, address: usize) -> Option<Block> {
-        match self.recent.find(address) {
-            Some((block, _)) => Some(block),
-            None => {
-                let block = self.search(address)?;
-                self.recent.remember(block);
-                Some(block)
-            }
-        }
+        self.directory.find(address)
     }
 
     /// Returns the stack, of the list `class`, and the number of the chunk that begins at `address`, be it taken or free, if
-    /// its block was found lately.
+    /// its block is at hand.
     #[inline(always)]
     pub(crate) fn find_chunk_at_hand(
         &self,
         address: usize,
         class: ClassIndex,
     ) -> Option<(Run, usize)> {
-        let (block, leads) = self.recent.find(address)?;
+        let (block, leads) = self.directory.find_at_hand(address)?;
         let (run, pages_before) = block.run_before(leads, page_in_block(address))?;
         if run.kind != RunKind::Stacks(class) {
             return None;
@@ -133,15 +122,10 @@ impl PageRuns {
         (chunk < run.capacity()).then_some((run, chunk))
     }
 
-    /// Does what [`find_chunk_at_hand`](Self::find_chunk_at_hand) does, whether the block was found lately or not.
+    /// Does what [`find_chunk_at_hand`](Self::find_chunk_at_hand) does, whether the block is at hand or not.
     pub(crate) fn find_chunk(&self, address: usize, class: ClassIndex) -> Option<(Run, usize)> {
         self.find(address)?;
         self.find_chunk_at_hand(address, class)
-    }
-
-    /// Returns the block in whose window `address` lies, without the table of those found lately.
-    pub(crate) fn search(&self, address: usize) -> Option<Block> {
-        self.directory.find(block_key(address))
     }
 
     /// Returns whether a block has a byte of the first or the last 256 KiB of the `size` bytes (at least 1) at `address`.
@@ -153,7 +137,7 @@ impl PageRuns {
         };
         [address, end]
             .into_iter()
-            .filter_map(|address| self.search(address))
+            .filter_map(|address| self.find(address))
             .any(overlaps)
     }
 
@@ -263,7 +247,6 @@ impl PageRuns {
         self.directory.remove(block);
         self.count -= 1;
         self.pages -= block.pages();
-        self.recent.forget(block);
     }
 
     /// Opens a run of `pages` pages (1..=63) that begins at a multiple of `align` pages.
@@ -282,7 +265,7 @@ impl PageRuns {
             self.find_aligned_run(pages, align)
         }?;
         let run = block.open_run(first, pages, kind, chunks);
-        self.recent.update(block);
+        self.directory.update(block);
         self.free_pages -= pages;
         self.rehang(block, block.free.get().longest_run());
         Some(run)
@@ -294,7 +277,7 @@ impl PageRuns {
         let first = run.first_page();
         self.free_pages += run.pages();
         run.close();
-        self.recent.update(block);
+        self.directory.update(block);
         // No other run of free pages has changed.
         let around = block.free.get().run_around(first);
         self.rehang(block, around.max(block.longest()));
@@ -357,9 +340,9 @@ impl PageRuns {
             .min_by_key(|block| block.address())
     }
 
-    /// Returns whether what is remembered of `block` is true.
-    pub(crate) fn remembers_well(&self, block: Block) -> bool {
-        self.recent.is_sound(block)
+    /// Returns whether `block`, which is there, is found by its address, and what is noted of it is true.
+    pub(crate) fn finds(&self, block: Block) -> bool {
+        self.directory.is_sound(block)
     }
 
     /// Returns whether the lists, their word and their links agree. Cost: the number of blocks.

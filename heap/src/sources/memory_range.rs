@@ -15,9 +15,10 @@
 //! ```
 //!
 //! The books are all that is ever written: nothing in a free page, nothing in one that is handed out, so that no write
-//! after a free can lead astray. A word is good for a window of 256 KiB ([`PageMap`]), a page of books therefore for 126 MiB
-//! (the first one, whose first 64 bytes are the header) or 128 MiB. Books are made in whole pages; what is left of the last
-//! one is where the range may grow. When that is full, what lies behind becomes a range with books of its own.
+//! after a free can lead astray. A word is good for a window of 256 KiB ([`PageMap`]), and for 64 windows there is one word
+//! more, whose bits say which of them are free as a whole: so a block is found in a step for each 16 MiB. A page of books is
+//! good for 124 MiB. Books are made in whole pages; what is left of the last one is where the range may grow. When that is
+//! full, what lies behind becomes a range with books of its own.
 //!
 //! # Handles
 //!
@@ -35,6 +36,9 @@ use crate::units::{PAGE_SIZE, PAGES_PER_BLOCK, block_base, page_in_block};
 
 /// Bytes of the books before the first word.
 const HEADER_SIZE: usize = 64;
+
+/// Windows that one word says of whether they are free as a whole.
+const WINDOWS_PER_WORD: usize = 64;
 
 /// Bytes of a word.
 const WORD_SIZE: usize = size_of::<Cell<Bitmap>>();
@@ -73,7 +77,8 @@ pub(crate) struct RangeInfo {
 ///
 /// 1. The pointer is that of an initialised [`RangeInfo`] at the start of a page. It is valid, and carries provenance,
 ///    for everything up to the range's end.
-/// 2. As many initialised words follow the header as fit the pages of the books.
+/// 2. Initialised words follow the header, as many as fit the pages of the books: first those of whole windows, then those
+///    of the map. A window's bit is set exactly when all of its pages are free.
 /// 3. The pages that the map calls free, and those handed out, lie behind the books and before the end.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct MemoryRange(NonNull<RangeInfo>);
@@ -118,13 +123,14 @@ impl MemoryRange {
     /// As for [`install`](Self::install); `start` is that of a page, and the pages of the books are part of the memory.
     unsafe fn write_books(start: NonNull<RangeInfo>, info: RangeInfo) -> Self {
         let words = words_in(info.books);
+        let words = words + words_of_whole(words);
         // SAFETY: the header is in the first page, whose start is aligned enough for it.
         unsafe { start.write(info) };
         // INVARIANT: 1. just initialised, the rest is the caller's promise; 3. no page is free yet, as there is no word.
         let range = Self(start);
         // SAFETY: `words_in` counts the words that lie in the pages of the books, behind the header. A word of zeros is a
         // set of nothing.
-        unsafe { range.first_word().write_bytes(0, words) };
+        unsafe { range.whole_words().write_bytes(0, words) };
         // INVARIANT: 2. all words are written.
         range
     }
@@ -189,12 +195,12 @@ impl MemoryRange {
         self.free.get()
     }
 
-    /// Hands out a block. Cost: a walk over the map.
+    /// Hands out a block, the highest one. Cost: a step for each 16 MiB of the range, at most.
     pub(crate) fn get_block(self) -> Option<NonNull<u8>> {
-        if self.free_pages() < PAGES_PER_BLOCK {
-            return None;
-        }
-        self.get(self.map().find_block()?, PAGES_PER_BLOCK)
+        let whole = self.whole();
+        let word = whole.iter().rposition(|word| !word.get().is_empty())?;
+        let window = word * WINDOWS_PER_WORD + whole[word].get().height() - 1;
+        self.get(window * PAGES_PER_BLOCK, PAGES_PER_BLOCK)
     }
 
     /// Hands out `pages` pages aligned to `align` pages. Cost: a walk over the map.
@@ -263,6 +269,7 @@ impl MemoryRange {
         let taken = self.map().take(first, pages);
         if taken {
             self.free.set(self.free.get() - pages);
+            self.note_whole(first, pages);
         }
         taken
     }
@@ -272,8 +279,23 @@ impl MemoryRange {
         let put = self.map().put(first, pages);
         if put {
             self.free.set(self.free.get() + pages);
+            self.note_whole(first, pages);
         }
         put
+    }
+
+    /// Notes which of the windows that have pages of `first..first + pages` are free as a whole.
+    fn note_whole(self, first: usize, pages: usize) {
+        let (map, whole) = (self.map(), self.whole());
+        for window in first / PAGES_PER_BLOCK..(first + pages).div_ceil(PAGES_PER_BLOCK) {
+            let word = &whole[window / WINDOWS_PER_WORD];
+            let bit = Bitmap::single(window % WINDOWS_PER_WORD);
+            word.set(if map.is_whole(window) {
+                word.get().with(bit)
+            } else {
+                word.get().without(bit)
+            });
+        }
     }
 
     /// Returns the address of the map's page 0.
@@ -301,21 +323,42 @@ impl MemoryRange {
         PageMap::new(words, self.map_start() / PAGE_SIZE)
     }
 
-    /// Returns where the words begin.
+    /// Returns where the words of the map begin.
     fn first_word(self) -> NonNull<Cell<Bitmap>> {
-        // SAFETY: the header is followed by at least one word in the first page of the books.
+        let before = words_of_whole(words_in(self.books));
+        // SAFETY: the words of whole windows are followed by those of the map, in the pages of the books.
+        unsafe { self.whole_words().add(before) }
+    }
+
+    /// Returns which windows are free as a whole, in words of 64.
+    fn whole(&self) -> &[Cell<Bitmap>] {
+        let words = words_of_whole(words_in(self.books));
+        // SAFETY: the words are initialised and in the books (invariant 2), and only ever used through shared references,
+        // as what changes in them is a cell.
+        unsafe { NonNull::slice_from_raw_parts(self.whole_words(), words).as_ref() }
+    }
+
+    /// Returns where the words of whole windows begin.
+    fn whole_words(self) -> NonNull<Cell<Bitmap>> {
+        // SAFETY: the header is followed by words in the first page of the books.
         unsafe { self.start().add(HEADER_SIZE) }.cast()
     }
 }
 
 /// Returns how many pages the books of so many windows need.
 const fn books_for(windows: usize) -> usize {
-    (HEADER_SIZE + windows * WORD_SIZE).div_ceil(PAGE_SIZE)
+    (HEADER_SIZE + (windows + words_of_whole(windows)) * WORD_SIZE).div_ceil(PAGE_SIZE)
 }
 
-/// Returns how many words fit so many (at least 1) pages of books.
+/// Returns how many words of the map, beside those of whole windows, fit so many (at least 1) pages of books.
 const fn words_in(books: usize) -> usize {
-    (books * PAGE_SIZE - HEADER_SIZE) / WORD_SIZE
+    let all = (books * PAGE_SIZE - HEADER_SIZE) / WORD_SIZE;
+    all - all.div_ceil(WINDOWS_PER_WORD + 1)
+}
+
+/// Returns how many words say which of so many windows are free as a whole.
+const fn words_of_whole(windows: usize) -> usize {
+    windows.div_ceil(WINDOWS_PER_WORD)
 }
 
 impl Deref for MemoryRange {

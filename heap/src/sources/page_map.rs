@@ -14,8 +14,8 @@
 //!                         └─────────────────────┘
 //! ```
 //!
-//! Blocks are taken from the high end and regions from the low one, first fit: blocks live long, and would otherwise
-//! settle in the holes that regions leave, and keep those from growing together again.
+//! Regions are taken from the low end, first fit, and blocks, which are found elsewhere, from the high one: blocks live long,
+//! and would otherwise settle in the holes that regions leave, and keep those from growing together again.
 //!
 //! Cost: finding is one walk over the words, a word that is full or empty being one comparison and any other about thirty
 //! word operations; so it is bounded by the size of the memory, 4,096 words for 1 GiB. Taking and putting back touch
@@ -85,10 +85,11 @@ impl<'a> PageMap<'a> {
         })
     }
 
-    /// Finds the first page of the highest window with every page free.
-    pub(crate) fn find_block(self) -> Option<usize> {
-        let window = self.words.iter().rposition(|word| word.get() == ALL)?;
-        Some(window * PAGES_PER_BLOCK)
+    /// Returns whether every page of a window is free; not if there is no such window.
+    pub(crate) fn is_whole(self, window: usize) -> bool {
+        self.words
+            .get(window)
+            .is_some_and(|word| word.get() == ALL)
     }
 
     /// Finds the best part of at least `least` pages in a window that `is_usable` allows by its address.

@@ -20,7 +20,7 @@ use crate::units::{BLOCK_SIZE, PAGE_SIZE, pages_for};
 /// of any size and alignment. A region is had whenever there is room for it.
 ///
 /// The books of a range are in its first page: one bit a page. They are all that is written to the memory before it is
-/// handed out, and after it came back. One page is enough for 126 MiB, larger ranges spend one more for each 128 MiB.
+/// handed out, and after it came back. One page is enough for 124 MiB, larger ranges spend one more for each further 124 MiB.
 ///
 /// It is [`Send`] and not [`Sync`]: a heap calls it with its lock held.
 ///
@@ -73,7 +73,7 @@ impl Regions {
     /// # Errors
     ///
     /// [`TooSmall`], with nothing written, when there is no whole page beside the books: two whole pages are always enough
-    /// for a range of up to 126 MiB.
+    /// for a range of up to 124 MiB.
     ///
     /// # Safety
     ///
@@ -90,7 +90,7 @@ impl Regions {
     /// byte: what is less than a page adds up over several calls.
     ///
     /// The pages behind the seam and those before it are contiguous, and may be handed out as one region. But when the page
-    /// of books that holds the bits of the range's last page is full, which is so 126 MiB from the start of a range that began
+    /// of books that holds the bits of the range's last page is full, which is so 124 MiB from the start of a range that began
     /// with no more, further pages make a range with books of its own: a page is spent, and no region reaches across.
     ///
     /// Cost: the words of the new pages, 8 bytes for each 256 KiB.

@@ -1,11 +1,13 @@
 //! Where the books are, and how many pages they take.
 
 use core::alloc::{GlobalAlloc, Layout};
+use core::iter;
 use core::ptr::NonNull;
 use std::alloc::System;
+use std::vec::Vec;
 
-use super::{MemoryRange, books_for, words_in};
-use crate::units::{BLOCK_SIZE, PAGE_SIZE};
+use super::{HEADER_SIZE, MemoryRange, WORD_SIZE, books_for, words_in, words_of_whole};
+use crate::units::{BLOCK_SIZE, PAGE_SIZE, PAGES_PER_BLOCK};
 
 /// Memory of the host, aligned to a block.
 struct Arena {
@@ -42,14 +44,14 @@ impl Drop for Arena {
 }
 
 #[test]
-fn a_page_of_books_is_enough_for_126_mib_and_each_further_one_for_128() {
-    const MIB: usize = 1 << 20;
-    assert_eq!(words_in(1) * BLOCK_SIZE, 126 * MIB);
-    assert_eq!(words_in(2) * BLOCK_SIZE, 254 * MIB);
-    assert_eq!(words_in(9) * BLOCK_SIZE, (126 + 8 * 128) * MIB);
+fn a_page_of_books_is_enough_for_124_mib() {
+    assert_eq!(words_in(1) * BLOCK_SIZE, 124 << 20);
     for books in 1..100 {
         assert_eq!(books_for(words_in(books)), books);
         assert_eq!(books_for(words_in(books) + 1), books + 1);
+        assert!(words_in(books) * BLOCK_SIZE >= books * (124 << 20));
+        let words = words_in(books) + words_of_whole(words_in(books));
+        assert!(HEADER_SIZE + words * WORD_SIZE <= books * PAGE_SIZE);
     }
     assert_eq!(books_for(0), 1);
     assert_eq!(books_for(1), 1);
@@ -154,4 +156,40 @@ fn a_large_range_has_more_books_and_one_run_over_all_the_rest() {
     assert_eq!(all.addr().get(), range.address() + 3 * PAGE_SIZE);
     assert!(range.release(all.addr().get(), pages));
     assert_eq!(range.free_pages(), pages);
+}
+
+#[test]
+fn blocks_are_taken_from_the_high_end_wherever_they_were_given_back() {
+    // More windows than one word says something of.
+    const WINDOWS: usize = if cfg!(miri) { 3 } else { 150 };
+    let arena = Arena::new((WINDOWS + 1) * BLOCK_SIZE);
+    let range = arena.range(0, arena.layout.size()).expect("large enough");
+    let first = range.map_start() / BLOCK_SIZE;
+    let get_block = || range.get_block().map(window_of(first));
+    let mut taken: Vec<usize> = iter::from_fn(get_block).collect();
+    assert!(taken.len() >= WINDOWS - 1, "a window or two are cut");
+    assert!(taken.is_sorted_by(|higher, lower| higher > lower));
+    let all = taken.clone();
+    // Give back in an order that jumps about, and take in turn.
+    let mut given_back = Vec::new();
+    for number in 0..all.len() {
+        let window = all[number * 37 % all.len()];
+        if taken.contains(&window) {
+            taken.retain(|other| *other != window);
+            let address = (first + window) * BLOCK_SIZE;
+            assert!(range.release(address, PAGES_PER_BLOCK));
+            given_back.push(window);
+        }
+        if number % 3 == 0 {
+            let highest = given_back.iter().copied().max();
+            assert_eq!(get_block(), highest);
+            given_back.retain(|other| Some(*other) != highest);
+            taken.extend(highest);
+        }
+    }
+}
+
+/// Returns what makes a window's number of a block, in a range whose first window is number `first`.
+fn window_of(first: usize) -> impl Fn(NonNull<u8>) -> usize {
+    move |block| block.addr().get() / BLOCK_SIZE - first
 }

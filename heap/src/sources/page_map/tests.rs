@@ -93,11 +93,10 @@ fn assert_like(model: &[bool], words: &[Cell<Bitmap>]) {
         lengths.iter().copied().max().unwrap_or(0)
     );
     let windows = 0..model.len() / 64;
-    let block = windows.clone().map(|window| window * 64);
-    assert_eq!(
-        map.find_block(),
-        block.rev().find(|page| lengths[*page] >= 64)
-    );
+    for window in windows.clone() {
+        assert_eq!(map.is_whole(window), lengths[window * 64] >= 64);
+    }
+    assert!(!map.is_whole(windows.end));
     let parts: Vec<Part> = windows.flat_map(|window| parts_of(model, window)).collect();
     for least in 1..=64 {
         let good = parts.iter().filter(|part| part.pages >= least);
@@ -206,7 +205,7 @@ fn no_pages_are_found_nowhere() {
     assert_eq!(PageMap::new(&words, 0).find_run(0, 1), None);
     let nothing = PageMap::new(&[], 0);
     assert_eq!(nothing.find_run(1, 1), None);
-    assert_eq!(nothing.find_block(), None);
+    assert!(!nothing.is_whole(0));
     assert_eq!(nothing.find_part(1, &|_| true), None);
     assert_eq!(nothing.longest_run(), 0);
 }
