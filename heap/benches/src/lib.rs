@@ -1,0 +1,24 @@
+//! How fast and how tight the heap is, beside the heaps that a kernel can use today.
+//!
+//! ```text
+//! operation    what a heap is asked for: a stream of operations
+//! numbers      the same random numbers each time
+//! trace        recorded programs, as streams
+//! replay       asks a heap what a stream says
+//! arena        the memory that heaps get
+//! floor        the least that a heap can do
+//! heap         a heap as the benchmarks see it
+//! contenders   all heaps, by name
+//! ```
+
+pub mod arena;
+pub mod contenders;
+pub mod floor;
+pub mod heap;
+pub mod numbers;
+pub mod operation;
+pub mod replay;
+pub mod trace;
+
+#[cfg(test)]
+mod tests;
