@@ -1,13 +1,31 @@
 //! The heaps that are compared, by name.
 //!
-//! Each gets the same memory, and the lock that a kernel would put around it: a spin lock. `floor` and `ours` are always
-//! there, the others with the features `peers` and `native_peers`.
+//! Each gets the same memory, and the lock that a kernel would put around it: a spin lock. `ours` and `floor` are always
+//! there, the others with the features `peers` and `native_peers`. Those of the latter are whole processes' heaps: they map
+//! memory for themselves, and keep a part of it for each thread without a lock.
 
+#[cfg(feature = "peers")]
+mod buddy;
+#[cfg(feature = "peers")]
+mod dlmalloc;
+mod floor;
+#[cfg(feature = "peers")]
+mod frusa;
+#[cfg(feature = "peers")]
+mod linked_list;
+#[cfg(feature = "native_peers")]
+mod native;
 mod ours;
+#[cfg(feature = "peers")]
+mod rlsf;
+#[cfg(feature = "peers")]
+mod spinning;
+mod system;
+#[cfg(feature = "peers")]
+mod talc;
 
 use crate::arena::Memory;
-use crate::floor::Floor;
-use crate::heap::{Called, Heap};
+use crate::heap::Heap;
 
 /// Makes a heap.
 ///
@@ -29,26 +47,25 @@ pub struct Contender {
     pub make: Make,
 }
 
-/// Returns all of them.
+/// Returns all that were built in, in the order of the tables' columns.
 #[must_use]
 pub fn all() -> Vec<Contender> {
-    vec![
-        ours::CONTENDER,
-        Contender {
-            name: "floor",
-            about: "bare free lists by size class: no checks, nothing given back",
-            is_over_arena: true,
-            make: floor,
-        },
+    [
+        &[ours::CONTENDER][..],
+        #[cfg(feature = "peers")]
+        &[talc::CONTENDER],
+        &[floor::CONTENDER],
+        #[cfg(feature = "peers")]
+        &[
+            rlsf::CONTENDER,
+            linked_list::CONTENDER,
+            buddy::CONTENDER,
+            dlmalloc::CONTENDER,
+            frusa::CONTENDER,
+        ],
+        #[cfg(feature = "native_peers")]
+        &native::CONTENDERS,
+        &[system::CONTENDER],
     ]
-}
-
-/// Makes a [`Floor`].
-///
-/// # Safety
-///
-/// As for [`Make`].
-unsafe fn floor(memory: Memory) -> Box<dyn Heap> {
-    // SAFETY: the caller's promise.
-    Box::new(Called(unsafe { Floor::new(memory) }))
+    .concat()
 }
