@@ -9,16 +9,26 @@
 //! floor        the least that a heap can do
 //! heap         a heap as the benchmarks see it
 //! contenders   all heaps, by name
+//! workloads    the streams that are timed
+//! rounds       how they are timed
+//! timings      the table of that
 //! ```
 
 pub mod arena;
 pub mod contenders;
+pub mod figures;
 pub mod floor;
 pub mod heap;
 pub mod numbers;
 pub mod operation;
+pub mod options;
 pub mod replay;
+pub mod rounds;
+pub mod statistics;
+pub mod table;
+pub mod timings;
 pub mod trace;
+pub mod workloads;
 
 #[cfg(test)]
 mod tests;
