@@ -15,6 +15,7 @@ mod frusa;
 mod linked_list;
 #[cfg(feature = "native_peers")]
 mod native;
+mod nothing;
 mod ours;
 #[cfg(feature = "peers")]
 mod rlsf;
@@ -66,6 +67,7 @@ pub fn all() -> Vec<Contender> {
         #[cfg(feature = "native_peers")]
         &native::CONTENDERS,
         &[system::CONTENDER],
+        &nothing::CONTENDERS,
     ]
     .concat()
 }

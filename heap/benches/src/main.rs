@@ -50,7 +50,7 @@ fn run(options: &Options) -> Result<(), String> {
         Arena::new(ARENA).map_err(|error| format!("no memory for an arena of 1 GiB: {error}"))?;
     let mut figures = Figures::default();
     let settings = Settings {
-        rounds: usize::from(options.rounds),
+        rounds: options.rounds,
         patience: if options.quick {
             Duration::from_millis(250)
         } else {

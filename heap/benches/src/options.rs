@@ -20,7 +20,7 @@ pub struct Options {
     pub workloads: Vec<String>,
 
     /// How often each heap has its turn
-    #[arg(long, default_value_t = 5, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, default_value_t = 7, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..))]
     pub rounds: u16,
 
     /// Fewer sizes, shorter streams: for a first look

@@ -1,12 +1,17 @@
 //! Times a stream on every heap, round by round.
 //!
 //! In a round each heap has its turn, every time another one first, so that what disturbs the machine for a while hits all
-//! of them. In its turn, a heap is made anew over the same memory, does the stream once untimed and then three times;
-//! the fastest counts, since a disturbance only ever adds. The number of a heap is the median of its rounds, a ratio the
-//! median of the rounds' ratios.
+//! of them. In its turn, a heap is made anew over the same memory, does a random stream as a warm-up, and is then timed
+//! on the stream in question, once. Where a stream is random, it is another one in each round, and a recorded one is timed
+//! once in a turn: a processor learns in a few repetitions what a hundred thousand branches do, and no program asks for the
+//! same a second time.
+//!
+//! Time is that of the processor, without what it spends on others meanwhile. The number of a heap is the median of its
+//! rounds, a ratio the median of the rounds' ratios.
 
 use core::time::Duration;
-use std::time::Instant;
+
+use cpu_time::ThreadTime;
 
 use crate::arena::Arena;
 use crate::contenders::Contender;
@@ -14,18 +19,17 @@ use crate::heap::Heap;
 use crate::operation::Stream;
 use crate::replay::{Objects, OutOfMemory};
 use crate::statistics::median;
+use crate::workloads::{Workload, warm_up};
 
-/// Timed passes of a turn.
-const PASSES: usize = 3;
-/// Operations between two looks at the clock in the untimed pass.
+/// Operations between two looks at the clock in the trial.
 const STRIDE: usize = 1000;
 
 /// How it is timed.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
     /// How many rounds.
-    pub rounds: usize,
-    /// How long the untimed pass may take, until the heap is left out.
+    pub rounds: u16,
+    /// How long a stream may take, until the heap is left out.
     pub patience: Duration,
 }
 
@@ -34,7 +38,7 @@ pub struct Settings {
 pub enum Outcome {
     /// Nanoseconds for an operation, round by round.
     Timed(Vec<f64>),
-    /// It took longer than anybody waits: at least so many nanoseconds for an operation.
+    /// It took longer than anybody waits: so many nanoseconds for an operation, until it was stopped.
     TooSlow(f64),
     /// The arena was too small for it.
     OutOfMemory(OutOfMemory),
@@ -68,64 +72,68 @@ impl Outcome {
     }
 }
 
-/// Times `stream` on every heap. The outcomes are in the order of `contenders`.
+/// Times a workload on every heap. The outcomes are in the order of `contenders`.
 #[must_use]
 pub fn measure(
-    stream: &Stream,
+    workload: &Workload,
     contenders: &[Contender],
     arena: &Arena,
     settings: Settings,
 ) -> Vec<Outcome> {
-    let mut outcomes = vec![Outcome::Timed(Vec::new()); contenders.len()];
-    for round in 0..settings.rounds {
+    let stream = workload.stream(0);
+    let try_out = |contender| try_out(&stream, contender, arena, settings.patience);
+    let mut outcomes: Vec<_> = contenders.iter().map(try_out).collect();
+    for round in 1..=settings.rounds {
+        let stream = workload.stream(u64::from(round));
+        let before = warm_up(u64::from(round));
         for turn in 0..contenders.len() {
-            let index = (round + turn) % contenders.len();
+            let index = (usize::from(round) + turn) % contenders.len();
             let Outcome::Timed(rounds) = &mut outcomes[index] else {
                 continue;
             };
-            match time(stream, &contenders[index], arena, settings.patience) {
+            match time(&before, &stream, &contenders[index], arena) {
                 Ok(nanoseconds) => rounds.push(nanoseconds),
-                Err(outcome) => outcomes[index] = outcome,
+                Err(error) => outcomes[index] = Outcome::OutOfMemory(error),
             }
         }
     }
     outcomes
 }
 
-/// Returns the nanoseconds that an operation takes in one turn, or why there are none.
-fn time(
-    stream: &Stream,
-    contender: &Contender,
-    arena: &Arena,
-    patience: Duration,
-) -> Result<f64, Outcome> {
+/// Does a stream with an eye on the clock. An outcome without rounds means that the heap can do it.
+fn try_out(stream: &Stream, contender: &Contender, arena: &Arena, patience: Duration) -> Outcome {
     // SAFETY: the heap before is not used any more.
     let heap = unsafe { (contender.make)(arena.whole()) };
-    warm_up(&*heap, stream, patience)?;
-    let mut fastest = f64::INFINITY;
-    for _ in 0..PASSES {
-        fastest = fastest.min(pass(&*heap, stream).map_err(Outcome::OutOfMemory)?);
-    }
-    Ok(fastest)
-}
-
-/// Does the stream once, as long as that takes no longer than `patience`.
-fn warm_up(heap: &dyn Heap, stream: &Stream, patience: Duration) -> Result<(), Outcome> {
     let mut objects = Objects::of(stream);
-    let start = Instant::now();
+    let start = ThreadTime::now();
     let mut done = 0;
     for operations in [&stream.setup, &stream.body, &stream.teardown] {
         for some in operations.chunks(STRIDE) {
             // SAFETY: the parts in order are the stream.
-            unsafe { heap.replay(some, &mut objects) }.map_err(Outcome::OutOfMemory)?;
+            if let Err(error) = unsafe { heap.replay(some, &mut objects) } {
+                return Outcome::OutOfMemory(error);
+            }
             done += some.len();
             let elapsed = start.elapsed();
             if elapsed > patience {
-                return Err(Outcome::TooSlow(per_operation(elapsed, done)));
+                return Outcome::TooSlow(per_operation(elapsed, done));
             }
         }
     }
-    Ok(())
+    Outcome::Timed(Vec::new())
+}
+
+/// Returns the nanoseconds that an operation of `stream` takes on a new heap, after `before`.
+fn time(
+    before: &Stream,
+    stream: &Stream,
+    contender: &Contender,
+    arena: &Arena,
+) -> Result<f64, OutOfMemory> {
+    // SAFETY: the heap before is not used any more.
+    let heap = unsafe { (contender.make)(arena.whole()) };
+    pass(&*heap, before)?;
+    pass(&*heap, stream)
 }
 
 /// Does the stream once, and returns the nanoseconds that an operation of its body took.
@@ -133,7 +141,7 @@ fn pass(heap: &dyn Heap, stream: &Stream) -> Result<f64, OutOfMemory> {
     let mut objects = Objects::of(stream);
     // SAFETY: the stream's first part.
     unsafe { heap.replay(&stream.setup, &mut objects) }?;
-    let start = Instant::now();
+    let start = ThreadTime::now();
     // SAFETY: the part behind it.
     unsafe { heap.replay(&stream.body, &mut objects) }?;
     let elapsed = start.elapsed();
@@ -149,11 +157,26 @@ fn per_operation(elapsed: Duration, operations: usize) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Outcome, Settings, measure};
+    use super::{Outcome, time, try_out};
     use crate::arena::Arena;
-    use crate::contenders::all;
-    use crate::operation::StreamBuilder;
+    use crate::contenders::{Contender, all};
+    use crate::operation::{Stream, StreamBuilder};
     use core::time::Duration;
+
+    /// Returns a stream that allocates `size` bytes.
+    fn stream(size: usize) -> Stream {
+        let mut builder = StreamBuilder::new();
+        builder.allocate(0, size, 8);
+        builder.finish()
+    }
+
+    /// Returns the floor.
+    fn floor() -> Contender {
+        all()
+            .into_iter()
+            .find(|contender| contender.name == "floor")
+            .expect("it is always there")
+    }
 
     #[test]
     fn ratios_are_taken_round_by_round() {
@@ -167,26 +190,13 @@ mod tests {
     #[test]
     fn who_lacks_memory_or_time_is_left_out() {
         let arena = Arena::new(1 << 20).expect("1 MiB");
-        let contenders: Vec<_> = all()
-            .into_iter()
-            .filter(|one| one.name == "floor")
-            .collect();
-        let mut builder = StreamBuilder::new();
-        builder.allocate(0, 100, 8);
-        let small = builder.finish();
-        let settings = |patience| Settings {
-            rounds: 2,
-            patience,
-        };
+        let try_out = |size, patience| try_out(&stream(size), &floor(), &arena, patience);
         let minute = Duration::from_secs(60);
-        let outcomes = measure(&small, &contenders, &arena, settings(minute));
-        assert_eq!(outcomes[0].rounds().len(), 2);
-        let outcomes = measure(&small, &contenders, &arena, settings(Duration::ZERO));
-        assert!(matches!(outcomes[..], [Outcome::TooSlow(_)]));
-
-        let mut builder = StreamBuilder::new();
-        builder.allocate(0, 2 << 20, 8);
-        let outcomes = measure(&builder.finish(), &contenders, &arena, settings(minute));
-        assert!(matches!(outcomes[..], [Outcome::OutOfMemory(_)]));
+        assert_eq!(try_out(100, minute), Outcome::Timed(Vec::new()));
+        assert!(matches!(try_out(100, Duration::ZERO), Outcome::TooSlow(_)));
+        assert!(matches!(try_out(2 << 20, minute), Outcome::OutOfMemory(_)));
+        let time = |size| time(&stream(1), &stream(size), &floor(), &arena);
+        assert!(time(100).is_ok_and(|nanoseconds| nanoseconds > 0.0));
+        assert!(time(2 << 20).is_err());
     }
 }

@@ -41,7 +41,7 @@ pub fn run(
     );
     let mut notes = Vec::new();
     for workload in group {
-        let outcomes = measure(&workload.stream(), contenders, arena, settings);
+        let outcomes = measure(workload, contenders, arena, settings);
         for (contender, outcome) in contenders.iter().zip(&outcomes) {
             record(workload, contender, outcome, figures);
             notes.extend(note(workload, contender, outcome));

@@ -8,7 +8,7 @@ use crate::workloads::{Extent, Workload};
 /// How many objects are live.
 const LIVE: [(&str, usize); 3] = [("1k", 1000), ("10k", 10_000), ("100k", 100_000)];
 /// Up to a page, every doubling as likely.
-const SIZES: Sizes = Sizes::Logarithmic(16, 4096);
+pub(crate) const SIZES: Sizes = Sizes::Logarithmic(16, 4096);
 /// Objects that die and are replaced.
 const REPLACED: usize = 200_000;
 
@@ -19,14 +19,18 @@ pub(super) fn workloads(extent: Extent) -> Vec<Workload> {
         Extent::Quick => REPLACED / 2,
     };
     LIVE.into_iter()
-        .map(|(name, live)| Workload::new("random", name, move || stream(live, replaced, SIZES)))
+        .map(|(name, live)| {
+            Workload::new("random", name, move |seed| {
+                stream(live, replaced, SIZES, seed)
+            })
+        })
         .collect()
 }
 
 /// Replaces one of `live` objects after the other, whichever it hits, by one of another size.
 #[must_use]
-pub(crate) fn stream(live: usize, replaced: usize, sizes: Sizes) -> Stream {
-    let mut numbers = Numbers::new(live as u64);
+pub(crate) fn stream(live: usize, replaced: usize, sizes: Sizes, seed: u64) -> Stream {
+    let mut numbers = Numbers::new(seed);
     let mut builder = StreamBuilder::new();
     for slot in 0..live {
         builder.allocate(slot, sizes.pick(&mut numbers), 8);
@@ -59,7 +63,7 @@ mod tests {
 
     #[test]
     fn as_many_are_live_all_the_time() {
-        let stream = stream(1000, 5000, SIZES);
+        let stream = stream(1000, 5000, SIZES, 1);
         assert_eq!((stream.setup.len(), stream.body.len()), (3000, 10_000));
         assert_eq!((stream.peak_objects, stream.teardown.len()), (1000, 1000));
         let sizes = |from, to| {

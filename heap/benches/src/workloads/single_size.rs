@@ -35,21 +35,21 @@ pub(super) fn workloads(extent: Extent) -> Vec<Workload> {
         Extent::Whole => &SIZES[..],
         Extent::Quick => &QUICK_SIZES,
     };
-    let of_each_size = |group, make: fn(usize) -> Stream| {
+    let of_each_size = |group, make: fn(usize, u64) -> Stream| {
         sizes
             .iter()
-            .map(move |size| Workload::new(group, size, move || make(*size)))
+            .map(move |size| Workload::new(group, size, move |seed| make(*size, seed)))
     };
-    of_each_size("lifo", lifo)
-        .chain(of_each_size("fifo", fifo))
-        .chain(of_each_size("bulk_in_order", |size| {
-            bulk(size, Order::Arrival)
+    of_each_size("lifo", |size, _| lifo(size))
+        .chain(of_each_size("fifo", |size, _| fifo(size)))
+        .chain(of_each_size("bulk_in_order", |size, seed| {
+            bulk(size, Order::Arrival, seed)
         }))
-        .chain(of_each_size("bulk_reversed", |size| {
-            bulk(size, Order::Reversed)
+        .chain(of_each_size("bulk_reversed", |size, seed| {
+            bulk(size, Order::Reversed, seed)
         }))
-        .chain(of_each_size("bulk_shuffled", |size| {
-            bulk(size, Order::Shuffled)
+        .chain(of_each_size("bulk_shuffled", |size, seed| {
+            bulk(size, Order::Shuffled, seed)
         }))
         .collect()
 }
@@ -83,8 +83,8 @@ fn fifo(size: usize) -> Stream {
 }
 
 /// Thousands come, then all of them go; again and again.
-fn bulk(size: usize, order: Order) -> Stream {
-    let mut numbers = Numbers::new(3);
+fn bulk(size: usize, order: Order, seed: u64) -> Stream {
+    let mut numbers = Numbers::new(seed);
     let mut slots: Vec<usize> = (0..BULK).collect();
     let mut builder = StreamBuilder::new();
     while builder.len() < 2 * PAIRS {
@@ -132,7 +132,7 @@ mod tests {
     #[test]
     fn a_bulk_dies_in_its_order() {
         let deaths = [Order::Arrival, Order::Reversed, Order::Shuffled].map(|order| {
-            let stream = bulk(64, order);
+            let stream = bulk(64, order, 1);
             assert_eq!((stream.peak_objects, stream.teardown.len()), (BULK, 0));
             deaths(&stream)
         });

@@ -7,7 +7,7 @@ use crate::workloads::Workload;
 /// Returns those of this file.
 pub(super) fn workloads() -> Vec<Workload> {
     let recorded = |name| {
-        Workload::new("traces", name, move || {
+        Workload::new("traces", name, move |_| {
             trace::stream(name).expect("its own name")
         })
     };

@@ -47,7 +47,7 @@ pub(super) fn workloads() -> Vec<Workload> {
     .into_iter()
     .flat_map(|(group, growth)| {
         [("one", 1), ("four in turn", 4)]
-            .map(|(name, together)| Workload::new(group, name, move || stream(growth, together)))
+            .map(|(name, together)| Workload::new(group, name, move |_| stream(growth, together)))
     })
     .collect()
 }
