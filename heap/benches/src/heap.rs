@@ -7,11 +7,12 @@
 use core::alloc::{GlobalAlloc, Layout};
 use core::fmt;
 
+use crate::latency::clock::Clock;
 use crate::operation::Operation;
 use crate::replay::{Objects, OutOfMemory, replay};
 
 /// What the benchmarks do with a heap.
-pub trait Heap {
+pub trait Heap: GlobalAlloc {
     /// Does `operations`, the next ones of the stream that `objects` was made for.
     ///
     /// # Errors
@@ -27,12 +28,22 @@ pub trait Heap {
         objects: &mut Objects,
     ) -> Result<(), OutOfMemory>;
 
-    /// Does one operation. Returns whether there was memory for it.
+    /// Does the same, and lowers each of `ticks`, one for an operation, to what that operation took.
+    ///
+    /// # Errors
+    ///
+    /// As for [`replay`](Self::replay).
     ///
     /// # Safety
     ///
     /// As for [`Objects::step`].
-    unsafe fn step(&self, operation: Operation, objects: &mut Objects) -> bool;
+    unsafe fn replay_and_time(
+        &self,
+        operations: &[Operation],
+        objects: &mut Objects,
+        ticks: &mut [u32],
+        clock: Clock,
+    ) -> Result<(), OutOfMemory>;
 }
 
 /// A heap that is called as programs call theirs.
@@ -77,9 +88,22 @@ impl<H: GlobalAlloc> Heap for Called<H> {
     }
 
     #[inline(never)]
-    unsafe fn step(&self, operation: Operation, objects: &mut Objects) -> bool {
-        // SAFETY: the caller's promise.
-        unsafe { objects.step(self, operation) }
+    unsafe fn replay_and_time(
+        &self,
+        operations: &[Operation],
+        objects: &mut Objects,
+        ticks: &mut [u32],
+        clock: Clock,
+    ) -> Result<(), OutOfMemory> {
+        for (number, (operation, least)) in operations.iter().zip(ticks).enumerate() {
+            // SAFETY: the caller's promise.
+            let (is_done, ticks) = unsafe { objects.timed_step(self, *operation, clock) };
+            if !is_done {
+                return Err(OutOfMemory { operation: number });
+            }
+            *least = ticks.min(*least);
+        }
+        Ok(())
     }
 }
 

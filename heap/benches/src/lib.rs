@@ -12,6 +12,8 @@
 //! workloads    the streams that are timed
 //! rounds       how they are timed
 //! timings      the table of that
+//! latency      how long single operations take
+//! memory       how much of an arena can be put to use
 //! ```
 
 pub mod arena;
@@ -19,6 +21,8 @@ pub mod contenders;
 pub mod figures;
 pub mod floor;
 pub mod heap;
+pub mod latency;
+pub mod memory;
 pub mod numbers;
 pub mod operation;
 pub mod options;

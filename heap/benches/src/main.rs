@@ -8,6 +8,8 @@ use clap::Parser;
 use stack_alloc_benches::arena::Arena;
 use stack_alloc_benches::contenders::Contender;
 use stack_alloc_benches::figures::Figures;
+use stack_alloc_benches::latency;
+use stack_alloc_benches::memory::{first_failure, phases, smallest_arena};
 use stack_alloc_benches::options::Options;
 use stack_alloc_benches::rounds::Settings;
 use stack_alloc_benches::timings;
@@ -35,13 +37,10 @@ fn run(options: &Options) -> Result<(), String> {
     };
     let contenders = options.contenders()?;
     let workloads = workloads::all(extent);
-    let names: Vec<_> = workloads
-        .iter()
-        .map(|one| (one.group, one.name.clone()))
-        .collect();
+    let names = names(&workloads, extent);
     options.check(&names)?;
     if options.list {
-        list(&contenders, &workloads);
+        list(&contenders, &names);
         return Ok(());
     }
     fs::create_dir_all(&options.output)
@@ -64,6 +63,13 @@ fn run(options: &Options) -> Result<(), String> {
             .collect();
         timings::run(&chosen, &contenders, &arena, settings, &mut figures);
     }
+    for name in latency::names(extent) {
+        if options.is_chosen(latency::NAME, name) {
+            eprintln!("bench: latency with {name} live");
+            latency::run(name, &contenders, &arena, settings, &mut figures);
+        }
+    }
+    memory(options, &contenders, &arena, settings, &mut figures);
     let file = options.output.join("figures.csv");
     figures
         .write(&file)
@@ -72,15 +78,52 @@ fn run(options: &Options) -> Result<(), String> {
     Ok(())
 }
 
+/// Measures how much of their memory heaps can put to use.
+fn memory(
+    options: &Options,
+    contenders: &[Contender],
+    arena: &Arena,
+    settings: Settings,
+    figures: &mut Figures,
+) {
+    let is_chosen = |name| {
+        let is_chosen = options.is_chosen(name, "");
+        if is_chosen {
+            eprintln!("bench: {name}");
+        }
+        is_chosen
+    };
+    if is_chosen(first_failure::NAME) {
+        first_failure::run(contenders, arena, settings, figures);
+    }
+    if is_chosen(phases::NAME) {
+        phases::run(contenders, arena, settings, figures);
+    }
+    if is_chosen(smallest_arena::NAME) {
+        smallest_arena::run(contenders, arena, settings, figures);
+    }
+}
+
+/// Returns the groups and names that can be chosen. A group of one part has no name in it.
+fn names(workloads: &[Workload], extent: Extent) -> Vec<(&'static str, String)> {
+    let timed = workloads.iter().map(|one| (one.group, one.name.clone()));
+    let latencies = latency::names(extent)
+        .into_iter()
+        .map(|name| (latency::NAME, name.to_owned()));
+    let memory =
+        [first_failure::NAME, phases::NAME, smallest_arena::NAME].map(|name| (name, String::new()));
+    timed.chain(latencies).chain(memory).collect()
+}
+
 /// Prints what can be chosen.
-fn list(contenders: &[Contender], workloads: &[Workload]) {
+fn list(contenders: &[Contender], names: &[(&str, String)]) {
     println!("Heaps (--only):");
     for contender in contenders {
         println!("  {:12} {}", contender.name, contender.about);
     }
-    println!("\nWorkloads (--workloads), by group and name:");
-    for group in workloads.chunk_by(|one, other| one.group == other.group) {
-        let names: Vec<_> = group.iter().map(|one| one.name.as_str()).collect();
-        println!("  {:14} {}", group[0].group, names.join(", "));
+    println!("\nWorkloads (--workloads), by group or group/name:");
+    for group in names.chunk_by(|one, other| one.0 == other.0) {
+        let names: Vec<_> = group.iter().map(|(_, name)| name.as_str()).collect();
+        println!("  {:15} {}", group[0].0, names.join(", "));
     }
 }

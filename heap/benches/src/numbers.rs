@@ -1,6 +1,8 @@
 //! Numbers that look random and are the same in every run, on every machine.
 #![forbid(unsafe_code)]
 
+use core::fmt;
+
 use rand_core::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
@@ -40,6 +42,8 @@ impl Numbers {
 pub enum Sizes {
     /// All alike.
     Fixed(usize),
+    /// From the first to the second number of bytes, each as likely as another.
+    Uniform(usize, usize),
     /// From the first to the second number of bytes, every doubling as likely as another: mostly small ones.
     Logarithmic(usize, usize),
 }
@@ -49,7 +53,19 @@ impl Sizes {
     pub fn pick(self, numbers: &mut Numbers) -> usize {
         match self {
             Self::Fixed(size) => size,
+            Self::Uniform(least, most) => least + numbers.below(most + 1 - least),
             Self::Logarithmic(least, most) => logarithmic(least, most, numbers.fraction()),
+        }
+    }
+}
+
+impl fmt::Display for Sizes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fixed(size) => write!(f, "{size}"),
+            Self::Uniform(least, most) | Self::Logarithmic(least, most) => {
+                write!(f, "{least} to {most}")
+            }
         }
     }
 }
@@ -117,6 +133,11 @@ mod tests {
             [logarithmic(16, 64, 0.0), logarithmic(16, 64, 0.999_999)],
             [16, 64]
         );
+        let uniform: Vec<_> = (0..1000)
+            .map(|_| Sizes::Uniform(1, 4).pick(&mut numbers))
+            .collect();
+        assert!((1..=4).all(|size| uniform.contains(&size)));
+        assert!(uniform.iter().all(|size| (1..=4).contains(size)));
         assert_eq!(Sizes::Fixed(48).pick(&mut numbers), 48);
     }
 }

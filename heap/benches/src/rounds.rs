@@ -9,11 +9,12 @@
 //! Time is that of the processor, without what it spends on others meanwhile. The number of a heap is the median of its
 //! rounds, a ratio the median of the rounds' ratios.
 
+use core::fmt;
 use core::time::Duration;
 
 use cpu_time::ThreadTime;
 
-use crate::arena::Arena;
+use crate::arena::{Arena, Memory};
 use crate::contenders::Contender;
 use crate::heap::Heap;
 use crate::operation::Stream;
@@ -72,6 +73,19 @@ impl Outcome {
     }
 }
 
+/// Says why a heap was left out.
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Timed(_) => f.write_str("timed"),
+            Self::TooSlow(nanoseconds) => {
+                write!(f, "given up, after {nanoseconds:.0} ns for an operation")
+            }
+            Self::OutOfMemory(error) => write!(f, "left out: {error}"),
+        }
+    }
+}
+
 /// Times a workload on every heap. The outcomes are in the order of `contenders`.
 #[must_use]
 pub fn measure(
@@ -101,9 +115,24 @@ pub fn measure(
 }
 
 /// Does a stream with an eye on the clock. An outcome without rounds means that the heap can do it.
-fn try_out(stream: &Stream, contender: &Contender, arena: &Arena, patience: Duration) -> Outcome {
+pub(crate) fn try_out(
+    stream: &Stream,
+    contender: &Contender,
+    arena: &Arena,
+    patience: Duration,
+) -> Outcome {
+    try_out_in(arena.whole(), stream, contender, patience)
+}
+
+/// The same in a part of an arena.
+pub(crate) fn try_out_in(
+    memory: Memory,
+    stream: &Stream,
+    contender: &Contender,
+    patience: Duration,
+) -> Outcome {
     // SAFETY: the heap before is not used any more.
-    let heap = unsafe { (contender.make)(arena.whole()) };
+    let heap = unsafe { (contender.make)(memory) };
     let mut objects = Objects::of(stream);
     let start = ThreadTime::now();
     let mut done = 0;
@@ -137,7 +166,7 @@ fn time(
 }
 
 /// Does the stream once, and returns the nanoseconds that an operation of its body took.
-fn pass(heap: &dyn Heap, stream: &Stream) -> Result<f64, OutOfMemory> {
+pub(crate) fn pass(heap: &dyn Heap, stream: &Stream) -> Result<f64, OutOfMemory> {
     let mut objects = Objects::of(stream);
     // SAFETY: the stream's first part.
     unsafe { heap.replay(&stream.setup, &mut objects) }?;

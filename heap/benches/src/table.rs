@@ -6,7 +6,12 @@ use comfy_table::{CellAlignment, Table};
 
 /// A table whose first column names the rows.
 #[derive(Debug)]
-pub struct Rows(Table);
+pub struct Rows {
+    /// The rows.
+    table: Table,
+    /// Lines below it.
+    notes: Vec<String>,
+}
 
 impl Rows {
     /// Creates a table without rows.
@@ -18,17 +23,28 @@ impl Rows {
         for column in table.column_iter_mut().skip(1) {
             column.set_cell_alignment(CellAlignment::Right);
         }
-        Self(table)
+        Self {
+            table,
+            notes: Vec::new(),
+        }
     }
 
     /// Adds a row.
     pub fn add(&mut self, name: impl Into<String>, cells: impl IntoIterator<Item = String>) {
-        self.0.add_row([name.into()].into_iter().chain(cells));
+        self.table.add_row([name.into()].into_iter().chain(cells));
+    }
+
+    /// Adds a line below the table.
+    pub fn note(&mut self, line: impl Into<String>) {
+        self.notes.push(line.into());
     }
 
     /// Prints it under a heading.
     pub fn print(&self, heading: &str) {
-        println!("\n## {heading}\n\n{}", self.0);
+        println!("\n## {heading}\n\n{}", self.table);
+        if !self.notes.is_empty() {
+            println!("\n{}", self.notes.join("\n"));
+        }
     }
 }
 

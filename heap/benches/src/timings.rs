@@ -39,12 +39,16 @@ pub fn run(
         first.group,
         contenders.iter().map(|contender| contender.name),
     );
-    let mut notes = Vec::new();
     for workload in group {
         let outcomes = measure(workload, contenders, arena, settings);
         for (contender, outcome) in contenders.iter().zip(&outcomes) {
             record(workload, contender, outcome, figures);
-            notes.extend(note(workload, contender, outcome));
+            if outcome.nanoseconds().is_none() {
+                table.note(format!(
+                    "{}/{}, {}: {outcome}",
+                    workload.group, workload.name, contender.name
+                ));
+            }
         }
         record_ratios(workload, contenders, &outcomes, figures);
         table.add(workload.name.clone(), outcomes.iter().map(cell));
@@ -59,9 +63,6 @@ pub fn run(
         );
     }
     table.print(&format!("{}: ns for an operation", first.group));
-    for note in notes {
-        println!("{note}");
-    }
 }
 
 /// Returns the geometric mean of a heap's ratios in a group. `None` if a row is missing: means of different rows do not
@@ -138,22 +139,4 @@ fn cell(outcome: &Outcome) -> String {
         Outcome::TooSlow(nanoseconds) => format!(">{}", number(Some(*nanoseconds))),
         Outcome::OutOfMemory(_) => "no memory".into(),
     }
-}
-
-/// Says why a heap was left out.
-fn note(workload: &Workload, contender: &Contender, outcome: &Outcome) -> Option<String> {
-    let reason = match outcome {
-        Outcome::Timed(_) => return None,
-        Outcome::TooSlow(nanoseconds) => {
-            format!(
-                "given up: {} ns for an operation so far, on average",
-                number(Some(*nanoseconds))
-            )
-        }
-        Outcome::OutOfMemory(error) => format!("left out: {error}"),
-    };
-    Some(format!(
-        "{}/{}, {}: {reason}",
-        workload.group, workload.name, contender.name
-    ))
 }

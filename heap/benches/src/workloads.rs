@@ -1,7 +1,7 @@
 //! What is timed: streams by name, each in a group whose geometric mean is one number.
 #![forbid(unsafe_code)]
 
-mod random_mix;
+pub(crate) mod random_mix;
 mod single_size;
 mod traces;
 mod vec_growth;
@@ -84,7 +84,7 @@ mod tests {
         for workload in all(Extent::Quick) {
             let [first, second, other] = [1, 1, 2].map(|seed| workload.stream(seed));
             assert_eq!(first.body, second.body, "{workload:?}");
-            let is_random = ["random", "bulk_shuffled"].contains(&workload.group);
+            let is_random = ["random", "live_objects", "bulk_shuffled"].contains(&workload.group);
             assert_eq!(first.body != other.body, is_random, "{workload:?}");
             assert!(!first.body.is_empty(), "{workload:?}");
             assert!(names.insert(format!("{workload:?}")), "twice: {workload:?}");

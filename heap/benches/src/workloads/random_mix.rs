@@ -9,6 +9,18 @@ use crate::workloads::{Extent, Workload};
 const LIVE: [(&str, usize); 3] = [("1k", 1000), ("10k", 10_000), ("100k", 100_000)];
 /// Up to a page, every doubling as likely.
 pub(crate) const SIZES: Sizes = Sizes::Logarithmic(16, 4096);
+/// How many objects are live, to see how an operation's time grows with them.
+const GROWING: [(&str, usize); 7] = [
+    ("1k", 1000),
+    ("3k", 3000),
+    ("10k", 10_000),
+    ("30k", 30_000),
+    ("100k", 100_000),
+    ("300k", 300_000),
+    ("1M", 1_000_000),
+];
+/// Small ones: a million of them have room.
+pub(crate) const SMALL: Sizes = Sizes::Logarithmic(16, 256);
 /// Objects that die and are replaced.
 const REPLACED: usize = 200_000;
 
@@ -18,12 +30,19 @@ pub(super) fn workloads(extent: Extent) -> Vec<Workload> {
         Extent::Whole => REPLACED,
         Extent::Quick => REPLACED / 2,
     };
-    LIVE.into_iter()
-        .map(|(name, live)| {
-            Workload::new("random", name, move |seed| {
-                stream(live, replaced, SIZES, seed)
-            })
-        })
+    let growing: &'static [_] = match extent {
+        Extent::Whole => &GROWING,
+        Extent::Quick => &GROWING[..5],
+    };
+    let of_each = |group, live: &'static [(&str, usize)], sizes| {
+        let workload = move |(name, live): &(&str, usize)| {
+            let live = *live;
+            Workload::new(group, name, move |seed| stream(live, replaced, sizes, seed))
+        };
+        live.iter().map(workload)
+    };
+    of_each("random", &LIVE, SIZES)
+        .chain(of_each("live_objects", growing, SMALL))
         .collect()
 }
 
