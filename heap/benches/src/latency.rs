@@ -47,6 +47,7 @@ pub fn names(extent: Extent) -> Vec<&'static str> {
 
 /// Times single operations with as many objects live as the part `name` says, prints the table, and adds to the figures.
 pub fn run(
+    clock: Clock,
     name: &str,
     contenders: &[Contender],
     arena: &Arena,
@@ -56,7 +57,6 @@ pub fn run(
     let Some((name, live, sizes)) = LIVE.into_iter().find(|(known, _, _)| *known == name) else {
         return;
     };
-    let clock = Clock::new();
     let stream = random_mix::stream(live, REPLACED, sizes, 0);
     let ticks = least_ticks(&stream, contenders, arena, settings, clock);
     let mut table = Rows::new(name, contenders.iter().map(|contender| contender.name));

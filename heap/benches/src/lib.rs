@@ -14,6 +14,10 @@
 //! timings      the table of that
 //! latency      how long single operations take
 //! memory       how much of an arena can be put to use
+//! targets      what is to be reached, and whether it is
+//! figures      every number, for the CSV file
+//! table, plot  how they are shown
+//! options      what can be chosen
 //! ```
 
 pub mod arena;
@@ -26,10 +30,12 @@ pub mod memory;
 pub mod numbers;
 pub mod operation;
 pub mod options;
+pub mod plot;
 pub mod replay;
 pub mod rounds;
 pub mod statistics;
 pub mod table;
+pub mod targets;
 pub mod timings;
 pub mod trace;
 pub mod workloads;

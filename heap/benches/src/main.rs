@@ -8,10 +8,12 @@ use clap::Parser;
 use stack_alloc_benches::arena::Arena;
 use stack_alloc_benches::contenders::Contender;
 use stack_alloc_benches::figures::Figures;
-use stack_alloc_benches::latency;
+use stack_alloc_benches::latency::{self, clock::Clock};
 use stack_alloc_benches::memory::{first_failure, phases, smallest_arena};
 use stack_alloc_benches::options::Options;
+use stack_alloc_benches::plot;
 use stack_alloc_benches::rounds::Settings;
+use stack_alloc_benches::targets;
 use stack_alloc_benches::timings;
 use stack_alloc_benches::workloads::{self, Extent, Workload};
 
@@ -63,18 +65,25 @@ fn run(options: &Options) -> Result<(), String> {
             .collect();
         timings::run(&chosen, &contenders, &arena, settings, &mut figures);
     }
+    let clock = Clock::new();
     for name in latency::names(extent) {
         if options.is_chosen(latency::NAME, name) {
             eprintln!("bench: latency with {name} live");
-            latency::run(name, &contenders, &arena, settings, &mut figures);
+            latency::run(clock, name, &contenders, &arena, settings, &mut figures);
         }
     }
     memory(options, &contenders, &arena, settings, &mut figures);
+    targets::print(&figures);
+    let plots = plot::draw(&figures, &contenders, &options.output)?;
     let file = options.output.join("figures.csv");
     figures
         .write(&file)
         .map_err(|error| format!("{}: {error}", file.display()))?;
-    println!("\nEvery figure: {}", file.display());
+    println!(
+        "\nEvery figure: {}; {} plots beside it",
+        file.display(),
+        plots.len()
+    );
     Ok(())
 }
 

@@ -29,15 +29,22 @@ impl Clock {
             ticks_per_nanosecond: 1.0,
         };
         let readings: Vec<u32> = (0..READINGS).map(|_| bare.time(|| ()).1).collect();
-        let overhead = readings.iter().copied().min().unwrap_or(0);
-        let above = readings.iter().map(|ticks| ticks - overhead);
-        let step = above.filter(|ticks| *ticks > 0).min();
+        let least = readings.iter().copied().min().unwrap_or(0);
+        let above = readings.iter().map(|ticks| ticks - least);
+        let step = above.filter(|ticks| *ticks > 0).min().unwrap_or(1);
+        // Where it counts in steps, a reading takes a step more or less: their mean says what it takes. Interrupts do not count.
+        let usual: Vec<u32> = readings
+            .into_iter()
+            .filter(|ticks| ticks - least <= step)
+            .collect();
+        let sum: usize = usual.iter().map(|ticks| *ticks as usize).sum();
+        let overhead = u32::try_from(sum / usual.len().max(1)).unwrap_or(least);
         let (start, first) = (Instant::now(), now());
         thread::sleep(Duration::from_millis(50));
         let (elapsed, ticks) = (start.elapsed(), now() - first);
         Self {
             overhead,
-            step: step.unwrap_or(1),
+            step,
             ticks_per_nanosecond: ticks as f64 / (elapsed.as_secs_f64() * 1e9),
         }
     }

@@ -1,7 +1,9 @@
 //! The live share of an arena after phases in which objects of other sizes were asked for: what fragmentation takes.
 //!
-//! In each phase the arena is filled until a request fails, with objects of the phase's sizes. Before the next one, half of
-//! what is live or more, up to nine tenths, dies at random. What is live at the last failure counts.
+//! In each phase the arena is filled until a request fails, with objects of the phase's sizes, which are drawn from a few
+//! ranges. Before the next one, half of what is live or more, up to nine tenths, dies at random. What is live at the last
+//! failure counts. The order of the ranges decides much, so it is another one in each run, the same for every heap, and the
+//! mean over all runs counts.
 
 use core::time::Duration;
 
@@ -12,7 +14,6 @@ use crate::memory::filling::{Filling, Objects, TooSlow};
 use crate::memory::{ARENA, over_arena};
 use crate::numbers::{Numbers, Sizes};
 use crate::rounds::Settings;
-use crate::statistics::median;
 use crate::table::{Rows, number};
 
 /// The name of the question.
@@ -22,20 +23,22 @@ pub const SHARE: &str = "live share";
 /// The row that counts.
 pub const LAST: &str = "last";
 /// How often, with other random numbers each time.
-const TIMES: u64 = 9;
+const RUNS: u64 = 40;
+/// How many phases a run has.
+const PHASES: usize = 6;
 
-/// The sizes of the phases, from first to last.
-const PHASES: [Sizes; 6] = [
-    Sizes::Logarithmic(16, 512),
-    Sizes::Logarithmic(64, 2048),
+/// The ranges that a phase's sizes are drawn from: never the same twice in a row.
+const RANGES: [Sizes; 6] = [
     Sizes::Logarithmic(16, 256),
-    Sizes::Logarithmic(128, 4096),
-    Sizes::Logarithmic(32, 1024),
-    Sizes::Logarithmic(16, 512),
+    Sizes::Logarithmic(64, 1024),
+    Sizes::Logarithmic(16, 4096),
+    Sizes::Logarithmic(256, 4096),
+    Sizes::Logarithmic(1024, 16 << 10),
+    Sizes::Logarithmic(4096, 32 << 10),
 ];
 
 /// What is live at the end of each phase.
-type Shares = [f64; PHASES.len()];
+type Shares = [f64; PHASES];
 
 /// Goes through the phases, prints the table, and adds to the figures.
 pub fn run(contenders: &[Contender], arena: &Arena, settings: Settings, figures: &mut Figures) {
@@ -47,29 +50,29 @@ pub fn run(contenders: &[Contender], arena: &Arena, settings: Settings, figures:
         .collect();
     for (contender, shares) in contenders.iter().zip(&shares) {
         match shares {
-            Ok(shares) => figures.add(NAME, LAST, contender.name, SHARE, shares[PHASES.len() - 1]),
+            Ok(shares) => figures.add(NAME, LAST, contender.name, SHARE, shares[PHASES - 1]),
             Err(reason) => table.note(format!("{NAME}, {}: {reason}", contender.name)),
         }
     }
-    for (index, sizes) in PHASES.iter().enumerate() {
+    for phase in 0..PHASES {
         let cell =
-            |shares: &Result<Shares, TooSlow>| number(shares.ok().map(|shares| shares[index]));
-        table.add(format!("{}. {sizes}", index + 1), shares.iter().map(cell));
+            |shares: &Result<Shares, TooSlow>| number(shares.ok().map(|shares| shares[phase]));
+        table.add(format!("phase {}", phase + 1), shares.iter().map(cell));
     }
-    table.note("Between two phases, half to nine tenths of what is live die at random. The last line counts.");
+    table.note("Between two phases, half to nine tenths of what is live die at random. The last line counts. Mean of 40 runs.");
     table.print("phases: live share of 16 MiB when a request fails, phase by phase");
 }
 
-/// Returns the median share that is live at the end of each phase.
+/// Returns the mean share that is live at the end of each phase.
 fn shares(contender: &Contender, arena: &Arena, patience: Duration) -> Result<Shares, TooSlow> {
-    let mut runs = Vec::new();
-    for seed in 0..TIMES {
-        runs.push(one_run(contender, arena, seed, patience)?);
+    let mut sums = [0.0; PHASES];
+    for seed in 0..RUNS {
+        let shares = one_run(contender, arena, seed, patience)?;
+        for (sum, share) in sums.iter_mut().zip(shares) {
+            *sum += share;
+        }
     }
-    Ok(core::array::from_fn(|phase| {
-        let shares: Vec<_> = runs.iter().map(|run| run[phase]).collect();
-        median(&shares).expect("there are runs")
-    }))
+    Ok(sums.map(|sum| sum / RUNS as f64))
 }
 
 /// Returns the share that is live at the end of each phase.
@@ -82,13 +85,47 @@ fn one_run(
     // SAFETY: the heap before is not used any more.
     let heap = unsafe { (contender.make)(arena.first(ARENA)) };
     let mut filling = Filling::new(&*heap, patience);
-    let mut shares = [0.0; PHASES.len()];
-    for (number, sizes) in (0..).zip(PHASES) {
+    let mut shares = [0.0; PHASES];
+    for (phase, range) in ranges(seed).into_iter().enumerate() {
         // Numbers of each phase for itself: how many the phase before took depends on the heap.
-        let mut numbers = Numbers::new(seed * 100 + number as u64);
+        let mut numbers = Numbers::new(seed * PHASES as u64 + phase as u64);
         filling.free(0.5 + 0.4 * numbers.fraction(), &mut numbers)?;
-        let bytes = filling.fill(Objects { sizes, align: 8 }, &mut numbers)?;
-        shares[number] = bytes as f64 / ARENA as f64;
+        let objects = Objects {
+            sizes: RANGES[range],
+            align: 8,
+        };
+        shares[phase] = filling.fill(objects, &mut numbers)? as f64 / ARENA as f64;
     }
     Ok(shares)
+}
+
+/// Returns which ranges the phases of a run have.
+fn ranges(seed: u64) -> [usize; PHASES] {
+    let mut numbers = Numbers::new(seed);
+    let mut last = numbers.below(RANGES.len());
+    core::array::from_fn(|_| {
+        last = (last + 1 + numbers.below(RANGES.len() - 1)) % RANGES.len();
+        last
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{RANGES, RUNS, ranges};
+
+    #[test]
+    fn sizes_change_from_phase_to_phase() {
+        let runs: Vec<_> = (0..RUNS).map(ranges).collect();
+        assert!(
+            runs.iter()
+                .all(|run| run.is_sorted_by(|one, next| one != next))
+        );
+        for range in 0..RANGES.len() {
+            let last = runs
+                .iter()
+                .filter(|run| run[run.len() - 1] == range)
+                .count();
+            assert!(last >= 2, "range {range} is the last one {last} times");
+        }
+    }
 }
