@@ -6,7 +6,8 @@
 #
 # Under plain `cargo run` and `cargo test` the same are STACK_ALLOC_BOOT, STACK_ALLOC_MEM and so on.
 # TESTS='heap frames' chooses tests for `make kernel-test`, by parts of their names. FUZZ_SECONDS=60 and FUZZ_TARGET=heap are
-# how long and with what `make fuzz` searches.
+# how long and with what `make fuzz` searches. BENCH_ONLY=ours,talc, BENCH_WORKLOADS=lifo,traces/rustc and BENCH_ROUNDS=7 are what
+# `make bench` measures; BENCH_LIST=1 lists what there is.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -71,6 +72,14 @@ asan valgrind miri msrv features:
 .PHONY: fuzz
 fuzz: ## Searches for programs that break the heap, for FUZZ_SECONDS=60
 	@$(with_toolchain); FUZZ_SECONDS='$(FUZZ_SECONDS)' exec boot/fuzz.sh $(FUZZ_TARGET)
+
+bench_variables = BENCH_ONLY='$(BENCH_ONLY)' BENCH_WORKLOADS='$(BENCH_WORKLOADS)' BENCH_ROUNDS='$(BENCH_ROUNDS)' BENCH_LIST='$(BENCH_LIST)'
+
+.PHONY: bench bench-quick
+bench: ## Measures the heap beside others, into target/bench; BENCH_WORKLOADS=traces chooses
+	@$(with_toolchain); $(bench_variables) exec boot/bench.sh
+bench-quick: ## The same in two minutes, with fewer sizes and heaps
+	@$(with_toolchain); $(bench_variables) exec boot/bench.sh quick
 
 .PHONY: image
 image: ## Makes the disk images, for UEFI and BIOS, and prints their paths

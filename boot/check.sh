@@ -20,9 +20,19 @@ check() {
 
 skip() { printf '=== skipped: %s\n' "$1"; }
 
-# The members of the workspace must take part in its lints.
+# lints_of TABLE FILE: the lines of the tables TABLE.rust and TABLE.clippy. `loom` is none of the benches' business.
+lints_of() {
+    awk -v table="$1" '/^\[/ { inside = ($0 == "[" table ".rust]" || $0 == "[" table ".clippy]"); next }
+        inside && /=/ && !/loom/' "$2"
+}
+
+# The members of the workspace must take part in its lints. The benches, a workspace of their own, must have the same.
 lints_are_shared() {
     local member bad=0
+    if ! diff <(lints_of workspace.lints "$manifest") <(lints_of lints "$root/heap/benches/Cargo.toml"); then
+        echo "heap/benches/Cargo.toml has not the lints of Cargo.toml (above): copy them"
+        bad=1
+    fi
     for member in heap kernel kernel/library boot; do
         if ! grep -A 1 -x '\[lints\]' "$root/$member/Cargo.toml" | grep -qx 'workspace = true'; then
             echo "$member/Cargo.toml has no \`[lints] workspace = true\`: add it"
@@ -68,9 +78,14 @@ oracle_is_absent() (
 
 lint_host() { outside clippy --quiet --manifest-path "$manifest" "$@" -- -D warnings; }
 document() { outside doc --quiet --no-deps --document-private-items --manifest-path "$manifest" "$@"; }
+lint_benches() {
+    outside clippy --quiet --locked --manifest-path "$root/heap/benches/Cargo.toml" --all-targets --no-default-features "$@" \
+        -- -D warnings
+}
 format() {
     outside fmt --manifest-path "$manifest" --all -- --check \
-        && outside fmt --manifest-path "$root/heap/fuzz/Cargo.toml" -- --check
+        && outside fmt --manifest-path "$root/heap/fuzz/Cargo.toml" -- --check \
+        && outside fmt --manifest-path "$root/heap/benches/Cargo.toml" -- --check
 }
 
 check "workspace lints in every member" lints_are_shared
@@ -92,6 +107,7 @@ if [ "${#cargo[@]}" -gt 0 ]; then
     check "format" format
     check "lints of stack_alloc" lint_host --package stack_alloc --all-targets
     check "lints of stack_alloc with the quarantine" lint_host --package stack_alloc --all-targets --features quarantine
+    check "lints of the benches" lint_benches
     check "lints of boot" lint_host --package boot --all-targets
     check "lints of the kernel's pure modules" lint_host --package kernel_library --profile test
     check "documentation of stack_alloc and boot" document --package stack_alloc --package boot
@@ -99,6 +115,8 @@ else
     skip "format, lints: this toolchain has no rustfmt and no clippy (install rustup and its stable toolchain)"
 fi
 if [ "$is_whole" -eq 1 ]; then
+    # One of the heaps that ours is compared with wants a nightly.
+    check "lints of the benches with the heaps of others" lint_benches --features peers
     check "lints of stack_alloc with all features" lint_host --package stack_alloc --all-targets --all-features
     check "lints of the kernel" cargo clippy --quiet --package kernel_library --lib -- -D warnings
     check "lints of the kernel's images" cargo clippy --quiet --package kernel --bins --tests -- -D warnings

@@ -3,7 +3,7 @@
 #
 #   boot/setup.sh           set up what is missing; says at most one line when all is there
 #   boot/setup.sh doctor    say what is there and what is missing, and change nothing
-#   boot/setup.sh tool T    get one of the tools that single targets need: fuzzer, valgrind, miri or oldest-rust
+#   boot/setup.sh tool T    get one of the tools that single targets need: fuzzer, valgrind, miri, oldest-rust or compiler
 #
 # There are two ways to the toolchain, and the script picks one:
 #
@@ -342,9 +342,14 @@ with_log() (
     cd / && "${@:2}" >"$log" 2>&1
 )
 
-setup_fuzzer() {
+# setup_compiler WHY
+setup_compiler() {
     { have c++ && printf 'int main(){return 0;}' | c++ -x c++ - -o /dev/null 2>/dev/null; } \
-        || apt "a C++ compiler, for the fuzzer's run-time library" g++ || return 1
+        || apt "a C++ compiler, for $1" g++
+}
+
+setup_fuzzer() {
+    setup_compiler "the fuzzer's run-time library" || return 1
     [ -x "$state/cargo-fuzz/bin/cargo-fuzz" ] \
         || step "building cargo-fuzz" "once, into target/setup" \
             with_log cargo-fuzz cargo install cargo-fuzz --locked --root "$state/cargo-fuzz" || {
@@ -413,8 +418,9 @@ setup_tool() {
         valgrind) have valgrind || apt "what watches each memory access of a program" valgrind ;;
         miri) setup_miri ;;
         oldest-rust) setup_oldest_rust ;;
+        compiler) setup_compiler "the heaps that ours is compared with" && { have make || apt "what builds one of these" make; } ;;
         *)
-            complain "unknown tool \`${1:-}\`: there are fuzzer, valgrind, miri and oldest-rust"
+            complain "unknown tool \`${1:-}\`: there are fuzzer, valgrind, miri, oldest-rust and compiler"
             return 2
             ;;
     esac

@@ -27,6 +27,12 @@ host_test() (
     cd / && CARGO_TARGET_DIR="$root/target" cargo test --manifest-path "$root/Cargo.toml" "$@"
 )
 
+# The benchmarks' own tests, without the heaps of others: those take longer to build than all the rest.
+benches_test() (
+    cd / && CARGO_TARGET_DIR="$root/target" \
+        cargo test --locked --manifest-path "$root/heap/benches/Cargo.toml" --no-default-features
+)
+
 kernel_test() { STACK_ALLOC_BOOT=$1 cargo test -- "${@:2}"; }
 
 if [ ! -x target/debug/boot ]; then
@@ -35,6 +41,7 @@ fi
 step host-stack_alloc host_test --package stack_alloc
 step host-kernel host_test --package kernel_library
 step host-boot host_test --package boot
+step host-benches benches_test
 if [ "${1:-}" != host ]; then
     step kernel-uefi kernel_test uefi
     # The heap does not know which firmware was there; booting and the memory map do.

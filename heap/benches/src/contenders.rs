@@ -13,7 +13,6 @@ mod floor;
 mod frusa;
 #[cfg(feature = "peers")]
 mod linked_list;
-#[cfg(feature = "native_peers")]
 mod native;
 mod nothing;
 mod ours;
@@ -64,8 +63,7 @@ pub fn all() -> Vec<Contender> {
             dlmalloc::CONTENDER,
             frusa::CONTENDER,
         ],
-        #[cfg(feature = "native_peers")]
-        &native::CONTENDERS,
+        native::CONTENDERS,
         &[system::CONTENDER],
         &nothing::CONTENDERS,
     ]

@@ -133,6 +133,7 @@ fn list(contenders: &[Contender], names: &[(&str, String)]) {
     println!("\nWorkloads (--workloads), by group or group/name:");
     for group in names.chunk_by(|one, other| one.0 == other.0) {
         let names: Vec<_> = group.iter().map(|(_, name)| name.as_str()).collect();
-        println!("  {:15} {}", group[0].0, names.join(", "));
+        let line = format!("  {:15} {}", group[0].0, names.join(", "));
+        println!("{}", line.trim_end());
     }
 }

@@ -49,5 +49,12 @@ unsafe fn make(memory: Memory) -> Box<dyn Heap> {
     let floor = unsafe { Floor::new(memory) };
     // It keeps a reference for good: a few hundred bytes are lost for each heap that is made.
     let pages: &'static Pages = Box::leak(Box::new(Pages(floor)));
-    Box::new(Called(Frusa4K::new(pages)))
+    let heap = Called(Frusa4K::new(pages));
+    // It makes its books at the first small request, and panics where there is no memory for them: so that comes first.
+    let layout = Layout::new::<u64>();
+    // SAFETY: it is not empty.
+    let first = unsafe { heap.alloc(layout) };
+    // SAFETY: it was just allocated.
+    unsafe { heap.dealloc(first, layout) };
+    Box::new(heap)
 }
