@@ -28,13 +28,11 @@ const RUNS: u64 = 40;
 const PHASES: usize = 6;
 
 /// The ranges that a phase's sizes are drawn from: never the same twice in a row.
-const RANGES: [Sizes; 6] = [
+const RANGES: [Sizes; 4] = [
     Sizes::Logarithmic(16, 256),
-    Sizes::Logarithmic(64, 1024),
-    Sizes::Logarithmic(16, 4096),
     Sizes::Logarithmic(256, 4096),
-    Sizes::Logarithmic(1024, 16 << 10),
     Sizes::Logarithmic(4096, 32 << 10),
+    Sizes::Logarithmic(16, 32 << 10),
 ];
 
 /// What is live at the end of each phase.
