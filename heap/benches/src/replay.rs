@@ -47,9 +47,21 @@ impl Objects {
     #[inline(always)]
     pub unsafe fn step<H: GlobalAlloc>(&mut self, heap: &H, operation: Operation) -> bool {
         let object = &mut self.0[operation.slot()];
-        // SAFETY: the caller's promise: what is freed or resized is live.
-        let pointer = unsafe { ask(heap, operation, *object) };
-        keep(operation, pointer, object)
+        let layout = operation.layout();
+        let pointer = match operation.kind() {
+            Kind::Free => {
+                // SAFETY: the stream is consistent, and was done in order: the object lives, and has this layout.
+                unsafe { heap.dealloc(*object, layout) };
+                return true;
+            }
+            // SAFETY: objects of a stream have a size.
+            Kind::Allocate => unsafe { heap.alloc(layout) },
+            // SAFETY: the same.
+            Kind::AllocateZeroed => unsafe { heap.alloc_zeroed(layout) },
+            // SAFETY: as for `Free`, and the new size is not 0.
+            Kind::Reallocate => unsafe { heap.realloc(*object, layout, operation.size()) },
+        };
+        keep(pointer, object)
     }
 
     /// The same. Returns, too, how many ticks of the clock the heap took.
@@ -72,11 +84,11 @@ impl Objects {
         let (layout, size) = (operation.layout(), operation.size());
         // The clock is inside of the branches: one that is guessed wrong is none of the heap's.
         let (pointer, ticks) = match operation.kind() {
-            Kind::Free => clock.time(|| {
-                // SAFETY: the caller's promise: the object is live.
-                unsafe { heap.dealloc(*object, layout) };
-                *object
-            }),
+            Kind::Free => {
+                // SAFETY: as in `step`.
+                let ((), ticks) = clock.time(|| unsafe { heap.dealloc(*object, layout) });
+                return (true, ticks);
+            }
             // SAFETY: objects of a stream have a size.
             Kind::Allocate => clock.time(|| unsafe { heap.alloc(layout) }),
             // SAFETY: the same.
@@ -84,39 +96,13 @@ impl Objects {
             // SAFETY: as for `Free`, and the new size is not 0.
             Kind::Reallocate => clock.time(|| unsafe { heap.realloc(*object, layout, size) }),
         };
-        (keep(operation, pointer, object), ticks)
+        (keep(pointer, object), ticks)
     }
 }
 
-/// Asks the heap, and returns where the object is now, or null. A dead object is returned as it was.
-///
-/// # Safety
-///
-/// What is freed or resized is live, at `object`.
+/// Keeps where an object is now, and writes its first byte. Returns whether there was memory for it.
 #[inline(always)]
-unsafe fn ask<H: GlobalAlloc>(heap: &H, operation: Operation, object: *mut u8) -> *mut u8 {
-    let layout = operation.layout();
-    match operation.kind() {
-        Kind::Free => {
-            // SAFETY: the caller's promise.
-            unsafe { heap.dealloc(object, layout) };
-            object
-        }
-        // SAFETY: objects of a stream have a size.
-        Kind::Allocate => unsafe { heap.alloc(layout) },
-        // SAFETY: the same.
-        Kind::AllocateZeroed => unsafe { heap.alloc_zeroed(layout) },
-        // SAFETY: the caller's promise, and the new size is not 0.
-        Kind::Reallocate => unsafe { heap.realloc(object, layout, operation.size()) },
-    }
-}
-
-/// Keeps where the object is now, and writes its first byte. Returns whether there is an object, or need be none.
-#[inline(always)]
-fn keep(operation: Operation, pointer: *mut u8, object: &mut *mut u8) -> bool {
-    if operation.kind() == Kind::Free {
-        return true;
-    }
+fn keep(pointer: *mut u8, object: &mut *mut u8) -> bool {
     if pointer.is_null() {
         return false;
     }
