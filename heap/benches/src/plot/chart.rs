@@ -59,9 +59,11 @@ impl Chart<'_> {
         let area = SVGBackend::new(file, SIZE).into_drawing_area();
         area.fill(&WHITE)?;
         let (across, up) = (self.range(|point| point.0), self.range(|point| point.1));
+        // A whole decade and more: a logarithmic axis of less has no numbers on it.
+        let up = up.start.min(1.0)..up.end.max(12.0);
         let share = 0.0..1.0;
-        // From the place before the first name to the one behind the last.
-        let places = -0.5..self.names.len() as f64 - 0.5;
+        // From half a place before the first name to as much behind the last, and then room for saying what is whose.
+        let places = -0.5..self.names.len() as f64;
         match (self.names.is_empty(), self.vertical.is_logarithmic) {
             (true, true) => self.draw(&area, across.log_scale(), up.log_scale())?,
             (true, false) => self.draw(&area, across.log_scale(), share)?,
@@ -98,10 +100,12 @@ impl Chart<'_> {
             .build_cartesian_2d(across, up)?;
         let name = |place: &f64| self.name_at(*place);
         let mut mesh = chart.configure_mesh();
-        mesh.x_desc(self.horizontal).y_desc(self.vertical.name);
+        mesh.x_desc(self.horizontal)
+            .y_desc(self.vertical.name)
+            .x_label_formatter(&name)
+            .max_light_lines(2);
         if !self.names.is_empty() {
-            mesh.x_labels(2 * self.names.len() + 1)
-                .x_label_formatter(&name);
+            mesh.disable_x_mesh().x_labels(2 * self.names.len() + 2);
         }
         mesh.draw()?;
         self.draw_lines(&mut chart)
@@ -120,13 +124,21 @@ impl Chart<'_> {
             if line.points.is_empty() {
                 continue;
             }
-            let colour = Palette99::pick(index).mix(1.0);
+            // The third one is yellow, which does not show on white.
+            let colour = Palette99::pick(if index < 2 { index } else { index + 1 }).mix(1.0);
             let width = if line.name == "ours" { 3 } else { 1 };
             if self.names.is_empty() {
                 let points = line.points.iter().copied();
                 chart.draw_series(LineSeries::new(points, colour.stroke_width(width)))?;
             }
-            let dot = |point: &(f64, f64)| Circle::new(*point, 2 + width, colour.filled());
+            let beside = if self.names.is_empty() {
+                0.0
+            } else {
+                0.05 * (index as f64 - self.lines.len() as f64 / 2.0)
+            };
+            let dot = |(across, up): &(f64, f64)| {
+                Circle::new((across + beside, *up), 2 + width, colour.filled())
+            };
             chart
                 .draw_series(line.points.iter().map(dot))?
                 .label(line.name)
@@ -136,20 +148,23 @@ impl Chart<'_> {
         }
         chart
             .configure_series_labels()
-            .position(SeriesLabelPosition::UpperLeft)
+            .position(SeriesLabelPosition::LowerRight)
             .background_style(WHITE.mix(0.8))
             .border_style(BLACK.mix(0.3))
             .draw()?;
         Ok(())
     }
 
-    /// Returns the name at a place of the horizontal axis.
+    /// Returns what stands at a place of the horizontal axis.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "a whole number that is not negative"
     )]
     fn name_at(&self, place: f64) -> String {
+        if self.names.is_empty() {
+            return format!("{place:.0}");
+        }
         if place < 0.0 || place.fract() != 0.0 {
             return String::new();
         }
