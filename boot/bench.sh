@@ -7,7 +7,7 @@
 #
 #   BENCH_ONLY=ours,talc,floor             only these heaps
 #   BENCH_WORKLOADS=lifo,traces/rustc      only these workloads
-#   BENCH_ROUNDS=7                         how often each heap has its turn
+#   BENCH_ROUNDS=7                         how often each heap has its turn; 5 in a quick run
 #   BENCH_LIST=1                           lists heaps and workloads, and measures nothing
 #
 # The tables are printed and kept in target/bench/tables.md, with the machine, commit and command that they are from; every
@@ -16,7 +16,7 @@ set -uo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 extent=${1:-whole}
-rounds=${BENCH_ROUNDS:-7}
+rounds=${BENCH_ROUNDS:-$([ "$extent" = quick ] && echo 5 || echo 7)}
 output=$root/target/bench
 arguments=(--output "$output" --rounds "$rounds")
 # What is built in. Without them, only ours, the floor and the system's.
