@@ -1,0 +1,162 @@
+//! Memory from the operating system, for a heap that serves one program.
+//!
+//! Blocks are cut from pieces of 32 MiB, mapped one at a time: the system gives a page its memory when it is first touched, so
+//! what is mapped and not used costs nothing. A block that comes back waits for the next that is asked for. A region is a
+//! mapping of its own; the system lets it grow and shrink where it stands.
+//!
+//! ```text
+//!   ┌───────┬───────┬───────┬───────┬─ ─┬───────┐
+//!   │ block │ block │ block │       │   │       │   a piece
+//!   └───────┴───────┴───────┴───────┴─ ─┴───────┘
+//!                           ▲ fresh             ▲ end
+//! ```
+
+use core::cell::Cell;
+use core::ffi::c_void;
+use core::ptr::{self, NonNull};
+
+use stack_alloc::{BLOCK_SIZE, MemorySource, PAGE_SIZE};
+
+/// Bytes of a piece.
+const PIECE: usize = 32 << 20;
+
+const _: () = assert!(PIECE.is_multiple_of(BLOCK_SIZE), "a piece is whole blocks");
+
+/// A block that came back: in its first bytes stands which one came before.
+struct Returned {
+    /// The one that came back before it.
+    before: Option<NonNull<Returned>>,
+}
+
+/// A source over anonymous mappings.
+///
+/// # Invariants
+///
+/// - From `fresh` to `end` are whole blocks, aligned, mapped, never handed out, and therefore 0.
+/// - The blocks in the list that begins with `returned` were handed out and came back, and each has its [`Returned`].
+#[derive(Debug)]
+pub struct Mapped {
+    /// The first block of the piece that was never handed out.
+    fresh: Cell<*mut u8>,
+    /// The end of the piece.
+    end: Cell<*mut u8>,
+    /// The block that came back last.
+    returned: Cell<Option<NonNull<Returned>>>,
+    /// Whether what was handed out last is 0.
+    is_zeroed: Cell<bool>,
+}
+
+// SAFETY: what the pointers lead to belongs to the source alone, on whichever thread it is.
+unsafe impl Send for Mapped {}
+
+impl Mapped {
+    /// Creates a source that has mapped nothing yet.
+    pub(crate) const fn new() -> Self {
+        Self {
+            fresh: Cell::new(ptr::null_mut()),
+            end: Cell::new(ptr::null_mut()),
+            returned: Cell::new(None),
+            is_zeroed: Cell::new(false),
+        }
+    }
+
+    /// Takes the block that came back last.
+    fn take_returned(&self) -> Option<NonNull<u8>> {
+        let last = self.returned.get()?;
+        // SAFETY: a block that came back has its `Returned` (invariant).
+        let Returned { before } = unsafe { last.read() };
+        self.returned.set(before);
+        self.is_zeroed.set(false);
+        Some(last.cast())
+    }
+
+    /// Cuts a block that was never handed out off the piece, or off a new one. `None` when the system has no more.
+    fn cut(&self) -> Option<NonNull<u8>> {
+        if self.fresh.get() == self.end.get() {
+            let piece = map_aligned(PIECE, BLOCK_SIZE)?.as_ptr();
+            self.fresh.set(piece);
+            self.end.set(piece.wrapping_add(PIECE));
+        }
+        let block = self.fresh.get();
+        // INVARIANT: a piece is whole blocks, and there was one before the end.
+        self.fresh.set(block.wrapping_add(BLOCK_SIZE));
+        self.is_zeroed.set(true);
+        NonNull::new(block)
+    }
+}
+
+// SAFETY: mapped memory is valid and this source's alone until it is unmapped; it has the size and alignment asked for; a
+// block is handed out by `cut` once, and from then on only between coming back and being handed out again. New mappings
+// are 0, and `is_zeroed` is about what was handed out last. Nothing unwinds.
+unsafe impl MemorySource for Mapped {
+    fn get_block(&self) -> Option<NonNull<u8>> {
+        self.take_returned().or_else(|| self.cut())
+    }
+
+    unsafe fn release_block(&self, block: NonNull<u8>) {
+        let block = block.cast::<Returned>();
+        let returned = Returned {
+            before: self.returned.get(),
+        };
+        // SAFETY: the caller's promise: the block is a block of this source that nobody uses. It is aligned to far more.
+        unsafe { block.write(returned) };
+        self.returned.set(Some(block));
+    }
+
+    fn get_region(&self, size: usize, align: usize) -> Option<NonNull<u8>> {
+        self.is_zeroed.set(true);
+        map_aligned(size, align)
+    }
+
+    unsafe fn release_region(&self, region: NonNull<u8>, size: usize) {
+        // SAFETY: the caller's promise: it came from `get_region`, and has that size.
+        unsafe { unmap(region.as_ptr(), size) };
+    }
+
+    unsafe fn resize_region(&self, region: NonNull<u8>, size: usize, new_size: usize) -> bool {
+        // SAFETY: the caller's promise is that the region is mapped, and that what may be cut off is nobody's. Without
+        // `MREMAP_MAYMOVE` the region stays, and nothing else is touched.
+        let start = unsafe { libc::mremap(region.as_ptr().cast(), size, new_size, 0) };
+        start != libc::MAP_FAILED
+    }
+
+    fn is_zeroed(&self, _: NonNull<u8>) -> bool {
+        self.is_zeroed.get()
+    }
+}
+
+/// Maps `size` bytes, wherever the system likes; they are 0.
+fn map(size: usize) -> Option<*mut u8> {
+    let (access, kind) = (
+        libc::PROT_READ | libc::PROT_WRITE,
+        libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+    );
+    // SAFETY: a new mapping changes nothing that is there.
+    let start = unsafe { libc::mmap(ptr::null_mut(), size, access, kind, -1, 0) };
+    (start != libc::MAP_FAILED).then_some(start.cast())
+}
+
+/// Unmaps `size` bytes, which may be none.
+///
+/// # Safety
+///
+/// The bytes were mapped by [`map`], and nobody uses them.
+unsafe fn unmap(start: *mut u8, size: usize) {
+    if size > 0 {
+        // SAFETY: the caller's promise.
+        unsafe { libc::munmap(start.cast::<c_void>(), size) };
+    }
+}
+
+/// Maps `size` bytes aligned to `align`: maps more, and unmaps what lies before and behind.
+fn map_aligned(size: usize, align: usize) -> Option<NonNull<u8>> {
+    let mapped = size.checked_add(align - PAGE_SIZE)?;
+    let start = map(mapped)?;
+    let before = start.addr().next_multiple_of(align) - start.addr();
+    let aligned = start.wrapping_add(before);
+    // SAFETY: `before` is at most `align - PAGE_SIZE`, as `start` is aligned to a page: it was mapped, and is nobody's.
+    unsafe { unmap(start, before) };
+    // SAFETY: the rest behind `before + size` bytes was mapped too, and is nobody's.
+    unsafe { unmap(aligned.wrapping_add(size), mapped - before - size) };
+    NonNull::new(aligned)
+}
