@@ -8,6 +8,7 @@
 # TESTS='heap frames' chooses tests for `make kernel-test`, by parts of their names. FUZZ_SECONDS=60 and FUZZ_TARGET=heap are
 # how long and with what `make fuzz` searches. BENCH_ONLY=ours,talc, BENCH_WORKLOADS=lifo,traces/rustc and BENCH_ROUNDS=7 are what
 # `make bench` measures; BENCH_LIST=1 lists what there is.
+# how long and with what `make fuzz` searches. HEAPS=floor,talc and WORKLOADS=lifo-16 choose what `make icount` counts.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -80,6 +81,11 @@ bench: ## Measures the heap beside others, into target/bench; BENCH_WORKLOADS=tr
 	@$(with_toolchain); $(bench_variables) exec boot/bench.sh
 bench-quick: ## The same in two minutes, with fewer sizes and heaps
 	@$(with_toolchain); $(bench_variables) exec boot/bench.sh quick
+
+.PHONY: icount
+icount: ## Counts the heap's instructions an operation, and compares; UPDATE=1 writes them down
+	@$(with_toolchain); ICOUNT_HEAPS='$(HEAPS)' ICOUNT_WORKLOADS='$(WORKLOADS)' \
+		exec boot/icount.sh $(if $(filter-out 0 no false,$(UPDATE)),update)
 
 .PHONY: image
 image: ## Makes the disk images, for UEFI and BIOS, and prints their paths

@@ -49,6 +49,7 @@ if [ "${1:-}" != host ]; then
     for proof in features msrv asan valgrind miri; do
         step "$proof" boot/proofs.sh "$proof"
     done
+    step icount boot/icount.sh check
 fi
 
 echo

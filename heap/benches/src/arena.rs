@@ -8,8 +8,9 @@ use std::io;
 
 use memmap2::{Advice, MmapMut, MmapOptions};
 
-/// Where an arena begins: a multiple of this, that of the system's large pages.
-const LARGE_PAGE: usize = 2 << 20;
+/// Where an arena begins: a multiple of this. That suits the system's large pages; and what a heap does with addresses, such
+/// as sorting them, then depends on where in the arena they are, and not on where the system has put it.
+const ALIGN: usize = 256 << 20;
 /// A page.
 const PAGE: usize = 4096;
 
@@ -38,10 +39,10 @@ impl Arena {
     ///
     /// When the system does not have them.
     pub fn new(size: usize) -> io::Result<Self> {
-        let mut mapping = MmapOptions::new().len(size + LARGE_PAGE).map_anon()?;
+        let mut mapping = MmapOptions::new().len(size + ALIGN).map_anon()?;
         // A system without large pages maps small ones: slower for everybody alike.
         let _ = mapping.advise(Advice::HugePage);
-        let skipped = mapping.as_ptr().align_offset(LARGE_PAGE);
+        let skipped = mapping.as_ptr().align_offset(ALIGN);
         let used = &mut mapping[skipped..skipped + size];
         for page in used.chunks_mut(PAGE) {
             page[0] = 1;
@@ -82,13 +83,13 @@ impl Arena {
 
 #[cfg(test)]
 mod tests {
-    use super::{Arena, LARGE_PAGE};
+    use super::{ALIGN, Arena};
 
     #[test]
     fn an_arena_is_aligned_and_writable_to_its_end() {
-        let arena = Arena::new(3 * LARGE_PAGE + 4096).expect("8 MiB");
+        let arena = Arena::new((6 << 20) + 4096).expect("8 MiB");
         let memory = arena.whole();
-        assert_eq!(memory.start.addr().get() % LARGE_PAGE, 0);
+        assert_eq!(memory.start.addr().get() % ALIGN, 0);
         // SAFETY: the last byte is the arena's.
         let last = unsafe { memory.start.add(memory.size - 1) };
         // SAFETY: nobody else uses it.

@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# Counts the instructions that the heap needs for an operation, with callgrind, and compares them with the figures that are
+# checked in: heap/benches/icount.csv, which has some for each compiler. Called by the Makefile and by boot/test.sh, with the
+# toolchain of the set-up first on PATH.
+#
+#   boot/icount.sh           prints the table, and fails where a workload needs 2 % more than its figure says
+#   boot/icount.sh update    writes the counts down as this compiler's figures
+#   boot/icount.sh check     the first, for `make test`: where it cannot compare it says `skipped: why`, and that is no failure
+#
+# ICOUNT_HEAPS=floor,talc adds other heaps to the table, ICOUNT_WORKLOADS=lifo-16,regions chooses some workloads. The profiles
+# stay in target/icount/profiles, for callgrind_annotate.
+set -uo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+figures=heap/benches/icount.csv
+heaps=${ICOUNT_HEAPS:-ours}
+work=$root/target/icount
+arguments=(--heaps "$heaps" --figures "$figures" --folder target/icount/profiles)
+features=()
+
+complain() { printf 'icount: %s\n' "$*" >&2; }
+skip() { printf 'skipped: %s\n' "$*"; exit 0; }
+
+mode=${1:-table}
+case $mode in
+    table) ;;
+    check) ;;
+    update) arguments+=(--update) ;;
+    *)
+        complain "write \`boot/icount.sh\`, \`boot/icount.sh update\` or \`boot/icount.sh check\`"
+        exit 2
+        ;;
+esac
+if [ -n "${ICOUNT_WORKLOADS:-}" ]; then arguments+=(--workloads "$ICOUNT_WORKLOADS"); fi
+# Figures are about a program in which no other heap is.
+if grep -qvxE 'ours|floor' <<<"${heaps//,/$'\n'}"; then features=(--features peers); fi
+
+cd "$root" || exit 2
+compiler=$(rustc --version) || exit 2
+arguments+=(--compiler "$compiler")
+if [ "$mode" = check ] && ! grep -qF "$compiler," "$figures"; then
+    skip "$figures has no figures of $compiler; \`make icount UPDATE=1\` adds them"
+fi
+if ! boot/setup.sh tool valgrind; then
+    if [ "$mode" = check ]; then skip "no valgrind"; fi
+    exit 1
+fi
+
+printf 'icount: building with %s\n' "$compiler"
+# From outside: the repository's .cargo/config.toml is about the kernel's target.
+if ! (cd / && CARGO_TARGET_DIR=$work cargo build --quiet --release --locked --bin icount --no-default-features \
+    "${features[@]}" --manifest-path "$root/heap/benches/Cargo.toml"); then
+    complain "the program could not be built: see above"
+    exit 1
+fi
+exec "$work/release/icount" "${arguments[@]}"
