@@ -2,9 +2,10 @@
 #![forbid(unsafe_code)]
 
 use comfy_table::{CellAlignment, Table, presets};
+use stack_alloc_benches::statistics::geometric_mean;
 
+use crate::baseline::Baseline;
 use crate::callgrind::Count;
-use crate::figures::Figures;
 use crate::verdict::Verdict;
 
 /// What was counted: the first heap is ours, and `counts` has a row a workload, with one for each heap that had memory.
@@ -20,9 +21,9 @@ pub(crate) struct Report<'a> {
 
 impl Report<'_> {
     /// Returns the table, with what `figures` say of `compiler`.
-    pub(crate) fn table(&self, figures: &Figures, compiler: &str) -> Table {
+    pub(crate) fn table(&self, figures: &Baseline, compiler: &str) -> Table {
         let mut table = Table::new();
-        table.load_style(presets::NOTHING);
+        table.load_style(presets::ASCII_MARKDOWN);
         let mut header = vec!["workload", "operations", "figure", "change"];
         header.extend(self.heaps);
         table.set_header(header);
@@ -59,12 +60,10 @@ impl Report<'_> {
             .filter(|(name, _)| name.starts_with("trace-"))
             .map(|(_, counts)| counts)
             .collect();
-        let number = u32::try_from(traces.len()).ok().filter(|n| *n > 0)?;
         let mean = |heap: usize| {
-            let logs = traces
-                .iter()
-                .map(|counts| Some(counts[heap]?.per_operation().ln()));
-            Some((logs.sum::<Option<f64>>()? / f64::from(number)).exp())
+            let counts = traces.iter().map(|counts| counts[heap]);
+            let values = counts.map(|count| count.map(Count::per_operation));
+            geometric_mean(&values.collect::<Option<Vec<_>>>()?)
         };
         (0..self.heaps.len()).map(mean).collect()
     }
@@ -80,8 +79,8 @@ fn shown(count: Option<Count>, otherwise: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::Report;
+    use crate::baseline::Baseline;
     use crate::callgrind::Count;
-    use crate::figures::Figures;
 
     #[test]
     fn a_table_has_a_column_a_heap_and_the_mean_of_the_traces() {
@@ -91,7 +90,7 @@ mod tests {
                 instructions,
             })
         };
-        let mut figures = Figures::default();
+        let mut figures = Baseline::default();
         let before = count(500).expect("a count");
         figures.replace("rustc 1", &[("lifo", before)]);
         let report = Report {
@@ -106,7 +105,12 @@ mod tests {
         let table = report.table(&figures, "rustc 1").to_string();
         let words: Vec<Vec<&str>> = table
             .lines()
-            .map(|line| line.split_whitespace().collect())
+            .map(|line| {
+                line.split_whitespace()
+                    .filter(|word| *word != "|")
+                    .collect()
+            })
+            .filter(|words: &Vec<&str>| words.len() > 1)
             .collect();
         assert_eq!(
             words,

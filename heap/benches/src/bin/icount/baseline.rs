@@ -23,9 +23,9 @@ struct Figure {
 
 /// All lines of the file.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Figures(Vec<Figure>);
+pub(crate) struct Baseline(Vec<Figure>);
 
-impl Figures {
+impl Baseline {
     /// Reads a file. One that is not there has no lines.
     ///
     /// # Errors
@@ -114,7 +114,7 @@ impl Figures {
 
 #[cfg(test)]
 mod tests {
-    use super::Figures;
+    use super::Baseline;
     use crate::callgrind::Count;
     use std::path::Path;
 
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn figures_of_one_compiler_are_replaced_and_the_others_kept() {
-        let mut figures = Figures::default();
+        let mut figures = Baseline::default();
         figures.replace("rustc 2", &[("b", count(20)), ("a", count(10))]);
         figures.replace("rustc 1", &[("a", count(7))]);
         figures.replace("rustc 2", &[("c", count(30)), ("a", count(11))]);
@@ -139,22 +139,22 @@ mod tests {
 
         let path = std::env::temp_dir().join(format!("icount-{}.csv", std::process::id()));
         figures.write(&path).expect("a file");
-        let again = Figures::read(&path).expect("the same file");
+        let again = Baseline::read(&path).expect("the same file");
         std::fs::remove_file(&path).expect("it is there");
         assert_eq!(again, figures);
     }
 
     #[test]
     fn no_file_is_no_figures_and_a_wrong_one_is_refused() {
-        let none = Figures::read(Path::new("/nowhere/icount.csv"));
-        assert_eq!(none, Ok(Figures::default()));
+        let none = Baseline::read(Path::new("/nowhere/icount.csv"));
+        assert_eq!(none, Ok(Baseline::default()));
         let path = std::env::temp_dir().join(format!("icount-wrong-{}.csv", std::process::id()));
         std::fs::write(
             &path,
             "compiler,workload,operations,instructions\na,b,1,x\n",
         )
         .expect("a file");
-        let wrong = Figures::read(&path);
+        let wrong = Baseline::read(&path);
         std::fs::remove_file(&path).expect("it is there");
         assert!(wrong.expect_err("wrong").contains("not a figure"));
     }
