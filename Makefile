@@ -9,6 +9,7 @@
 # how long and with what `make fuzz` searches. BENCH_ONLY=ours,talc, BENCH_WORKLOADS=lifo,traces/rustc and BENCH_ROUNDS=7 are what
 # `make bench` measures; BENCH_LIST=1 lists what there is.
 # how long and with what `make fuzz` searches. HEAPS=floor,talc and WORKLOADS=lifo-16 choose what `make icount` counts.
+# ROUNDS=41 is how often `make bench-ripgrep` runs each ripgrep.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -86,6 +87,10 @@ bench-quick: ## The same in two minutes, with fewer sizes and heaps
 icount: ## Counts the heap's instructions an operation, and compares; UPDATE=1 writes them down
 	@$(with_toolchain); ICOUNT_HEAPS='$(HEAPS)' ICOUNT_WORKLOADS='$(WORKLOADS)' \
 		exec boot/icount.sh $(if $(filter-out 0 no false,$(UPDATE)),update)
+
+.PHONY: bench-ripgrep
+bench-ripgrep: ## Compares ripgrep on our heap, on jemalloc and on the system's; ROUNDS=41
+	@$(with_toolchain); RIPGREP_ROUNDS='$(ROUNDS)' exec boot/bench-ripgrep.sh
 
 .PHONY: image
 image: ## Makes the disk images, for UEFI and BIOS, and prints their paths

@@ -14,7 +14,7 @@ set -uo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 figures=heap/benches/icount.csv
 heaps=${ICOUNT_HEAPS:-ours}
-work=$root/target/icount
+work=$root/target/benches
 arguments=(--heaps "$heaps" --figures "$figures" --folder target/icount/profiles)
 features=()
 

@@ -6,6 +6,7 @@
 #[cfg(feature = "stack_alloc")]
 mod mapped;
 
+/// What was chosen.
 #[cfg(feature = "stack_alloc")]
 mod choice {
     /// Our heap, with all its checks and its own lock, over memory from the operating system.
@@ -18,6 +19,7 @@ mod choice {
     }
 }
 
+/// What was chosen.
 #[cfg(all(feature = "jemalloc", not(feature = "stack_alloc")))]
 mod choice {
     /// Jemalloc, as ripgrep itself takes it where the system's heap is slow.
@@ -30,6 +32,7 @@ mod choice {
     }
 }
 
+/// What was chosen.
 #[cfg(not(any(feature = "jemalloc", feature = "stack_alloc")))]
 mod choice {
     /// The system's heap, which ripgrep takes by default.

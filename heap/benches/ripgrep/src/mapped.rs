@@ -160,3 +160,60 @@ fn map_aligned(size: usize, align: usize) -> Option<NonNull<u8>> {
     unsafe { unmap(aligned.wrapping_add(size), mapped - before - size) };
     NonNull::new(aligned)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Mapped, PIECE};
+    use stack_alloc::{BLOCK_SIZE, MemorySource, PAGE_SIZE};
+
+    #[test]
+    fn a_fresh_block_is_zero_and_one_that_came_back_is_not_said_to_be() {
+        let source = Mapped::new();
+        let block = source.get_block().expect("memory");
+        assert_eq!(block.addr().get() % BLOCK_SIZE, 0);
+        assert!(source.is_zeroed(block));
+        // SAFETY: the block is ours.
+        unsafe { block.write_bytes(7, BLOCK_SIZE) };
+        let other = source.get_block().expect("memory");
+        assert_eq!(other.addr().get() - block.addr().get(), BLOCK_SIZE);
+        // SAFETY: it came from this source, and nobody uses it.
+        unsafe { source.release_block(block) };
+        // SAFETY: the same.
+        unsafe { source.release_block(other) };
+        assert_eq!(
+            [source.get_block(), source.get_block()],
+            [Some(other), Some(block)]
+        );
+        assert!(!source.is_zeroed(block));
+    }
+
+    #[test]
+    fn pieces_follow_each_other() {
+        let source = Mapped::new();
+        let blocks = 2 * PIECE / BLOCK_SIZE;
+        let mut addresses: Vec<_> = (0..blocks)
+            .map(|_| source.get_block().expect("memory").addr().get())
+            .collect();
+        addresses.sort_unstable();
+        addresses.dedup_by(|next, last| *next < *last + BLOCK_SIZE);
+        assert_eq!(addresses.len(), blocks, "none overlaps");
+    }
+
+    #[test]
+    fn a_region_is_aligned_and_shrinks_and_grows_where_it_stands() {
+        let source = Mapped::new();
+        let size = 8 * PAGE_SIZE;
+        let region = source.get_region(size, 1 << 21).expect("memory");
+        assert_eq!(region.addr().get() % (1 << 21), 0);
+        assert!(source.is_zeroed(region));
+        // SAFETY: the region is this source's, and nobody uses it.
+        assert!(unsafe { source.resize_region(region, size, PAGE_SIZE) });
+        // SAFETY: the same; what was cut off may be mapped again, or be somebody else's by now.
+        let grows = unsafe { source.resize_region(region, PAGE_SIZE, size) };
+        let size = if grows { size } else { PAGE_SIZE };
+        // SAFETY: all of it is ours.
+        unsafe { region.write_bytes(7, size) };
+        // SAFETY: it has this size, and nobody uses it.
+        unsafe { source.release_region(region, size) };
+    }
+}
