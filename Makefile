@@ -7,8 +7,7 @@
 # Under plain `cargo run` and `cargo test` the same are STACK_ALLOC_BOOT, STACK_ALLOC_MEM and so on.
 # TESTS='heap frames' chooses tests for `make kernel-test`, by parts of their names. FUZZ_SECONDS=60 and FUZZ_TARGET=heap are
 # how long and with what `make fuzz` searches. BENCH_ONLY=ours,talc, BENCH_WORKLOADS=lifo,traces/rustc and BENCH_ROUNDS=7 are what
-# `make bench` measures; BENCH_LIST=1 lists what there is.
-# how long and with what `make fuzz` searches. HEAPS=floor,talc and WORKLOADS=lifo-16 choose what `make icount` counts.
+# `make bench` measures; BENCH_LIST=1 lists what there is. HEAPS=floor,talc and WORKLOADS=lifo-16 choose what `make icount` counts.
 # ROUNDS=41 is how often `make bench-ripgrep` runs each ripgrep.
 
 SHELL := bash

@@ -12,6 +12,9 @@ use crate::operation::Operation;
 use crate::replay::{Objects, OutOfMemory, replay};
 
 /// What the benchmarks do with a heap.
+///
+/// That it can be called through a pointer too has a reason of its own: what can be is compiled for every layout there is,
+/// and not for those alone that the compiler has seen in the benchmarks.
 pub trait Heap: GlobalAlloc {
     /// Does `operations`, the next ones of the stream that `objects` was made for.
     ///

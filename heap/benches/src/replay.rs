@@ -45,7 +45,7 @@ impl Objects {
     ///
     /// The operations of one stream are done in order on one heap, each once, up to the first that had no memory.
     #[inline(always)]
-    pub unsafe fn step<H: GlobalAlloc>(&mut self, heap: &H, operation: Operation) -> bool {
+    pub unsafe fn step<H: GlobalAlloc + ?Sized>(&mut self, heap: &H, operation: Operation) -> bool {
         let object = &mut self.0[operation.slot()];
         let layout = operation.layout();
         let pointer = match operation.kind() {
@@ -122,7 +122,7 @@ fn keep(pointer: *mut u8, object: &mut *mut u8) -> bool {
 ///
 /// As for [`Objects::step`].
 #[inline]
-pub unsafe fn replay<H: GlobalAlloc>(
+pub unsafe fn replay<H: GlobalAlloc + ?Sized>(
     heap: &H,
     operations: &[Operation],
     objects: &mut Objects,

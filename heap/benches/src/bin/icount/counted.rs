@@ -6,7 +6,7 @@ use stack_alloc_benches::arena::Arena;
 use stack_alloc_benches::contenders;
 use stack_alloc_benches::heap::Heap;
 use stack_alloc_benches::operation::Operation;
-use stack_alloc_benches::replay::{Objects, OutOfMemory};
+use stack_alloc_benches::replay::{Objects, OutOfMemory, replay};
 
 use crate::workloads;
 
@@ -50,11 +50,11 @@ pub(crate) fn run(name: &str, contender: &str) -> Result<(), String> {
 ///
 /// # Errors
 ///
-/// As [`Heap::replay`].
+/// As [`replay`].
 ///
 /// # Safety
 ///
-/// As for [`Heap::replay`].
+/// As for [`replay`].
 #[inline(never)]
 unsafe fn counted_part(
     heap: &dyn Heap,
@@ -62,7 +62,7 @@ unsafe fn counted_part(
     objects: &mut Objects,
 ) -> Result<(), OutOfMemory> {
     // SAFETY: the caller's promise.
-    let done = unsafe { heap.replay(operations, objects) };
+    let done = unsafe { replay(heap, operations, objects) };
     // Something is left to do here, so that this is a call and not a jump.
     core::hint::black_box(done)
 }
