@@ -39,7 +39,7 @@ with_toolchain = boot/setup.sh; export PATH="$$(cat target/setup/toolchain):$$PA
 
 .PHONY: help
 help: ## Lists the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: run
 run: ## Boots the kernel in QEMU, with its console here

@@ -79,15 +79,15 @@ oracle_is_absent() (
 )
 
 lint_host() { outside clippy --quiet --manifest-path "$manifest" "$@" -- -D warnings; }
-document() { outside doc --quiet --no-deps --document-private-items --manifest-path "$manifest" "$@"; }
 lint_benches() {
-    outside clippy --quiet --locked --manifest-path "$root/heap/benches/Cargo.toml" --all-targets --no-default-features "$@" \
-        -- -D warnings
+    outside clippy --quiet --locked --manifest-path "$root/heap/benches/$1" --all-targets "${@:2}" -- -D warnings
 }
+document() { outside doc --quiet --no-deps --document-private-items --manifest-path "$manifest" "$@"; }
 format() {
     outside fmt --manifest-path "$manifest" --all -- --check \
         && outside fmt --manifest-path "$root/heap/fuzz/Cargo.toml" -- --check \
-        && outside fmt --manifest-path "$root/heap/benches/Cargo.toml" -- --check
+        && outside fmt --manifest-path "$root/heap/benches/Cargo.toml" -- --check \
+        && outside fmt --manifest-path "$root/heap/benches/ripgrep/Cargo.toml" -- --check
 }
 
 check "workspace lints in every member" lints_are_shared
@@ -109,7 +109,8 @@ if [ "${#cargo[@]}" -gt 0 ]; then
     check "format" format
     check "lints of stack_alloc" lint_host --package stack_alloc --all-targets
     check "lints of stack_alloc with the quarantine" lint_host --package stack_alloc --all-targets --features quarantine
-    check "lints of the benches" lint_benches
+    check "lints of the benchmarks" lint_benches Cargo.toml --no-default-features
+    check "lints of ripgrep's heap" lint_benches ripgrep/Cargo.toml --features stack_alloc
     check "lints of boot" lint_host --package boot --all-targets
     check "lints of the kernel's pure modules" lint_host --package kernel_library --profile test
     check "documentation of stack_alloc and boot" document --package stack_alloc --package boot
