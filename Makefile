@@ -8,7 +8,7 @@
 # TESTS='heap frames' chooses tests for `make kernel-test`, by parts of their names. FUZZ_SECONDS=60 and FUZZ_TARGET=heap are
 # how long and with what `make fuzz` searches. BENCH_ONLY=ours,talc, BENCH_WORKLOADS=lifo,traces/rustc and BENCH_ROUNDS=7 are what
 # `make bench` measures; BENCH_LIST=1 lists what there is. HEAPS=floor,talc and WORKLOADS=lifo-16 choose what `make icount` counts.
-# ROUNDS=41 is how often `make bench-ripgrep` runs each ripgrep.
+# ROUNDS=41 is how often `make bench-ripgrep` runs each ripgrep, PROFILE=release or release-lto how it builds them.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -88,8 +88,8 @@ icount: ## Counts the heap's instructions an operation, and compares; UPDATE=1 w
 		exec boot/icount.sh $(if $(filter-out 0 no false,$(UPDATE)),update)
 
 .PHONY: bench-ripgrep
-bench-ripgrep: ## Compares ripgrep on our heap, on jemalloc and on the system's; ROUNDS=41
-	@$(with_toolchain); RIPGREP_ROUNDS='$(ROUNDS)' exec boot/bench-ripgrep.sh
+bench-ripgrep: ## Compares ripgrep on our heap, on jemalloc and on the system's, for ROUNDS=41
+	@$(with_toolchain); RIPGREP_ROUNDS='$(ROUNDS)' RIPGREP_PROFILE='$(PROFILE)' exec boot/bench-ripgrep.sh
 
 .PHONY: image
 image: ## Makes the disk images, for UEFI and BIOS, and prints their paths

@@ -2,7 +2,8 @@
 # Builds ripgrep with our heap, with jemalloc and with the system's, and compares what they need to search source code. Called
 # by the Makefile, which has set up the toolchain.
 #
-#   boot/bench-ripgrep.sh    RIPGREP_ROUNDS=41 says how often each of them runs
+#   boot/bench-ripgrep.sh    RIPGREP_ROUNDS=41 says how often each of them runs; RIPGREP_PROFILE=release is how they are built,
+#                            as `cargo install` does, or release-lto, as ripgrep's own packages are
 #
 # The source comes from the registry, by cargo. One line of it is changed, the one that chooses a heap; the heaps are in
 # heap/benches/ripgrep/, and what runs and compares is heap/benches/src/bin/ripgrep/. What is searched is ripgrep's own source,
@@ -12,6 +13,7 @@ set -uo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 version=15.2.0
 rounds=${RIPGREP_ROUNDS:-41}
+profile=${RIPGREP_PROFILE:-release}
 work=$root/target/bench-ripgrep
 source=$work/ripgrep-$version
 crates=$work/crates-of-$version
@@ -50,25 +52,32 @@ patch_source() {
     printf '\n[dependencies.ripgrep_heap]\npath = "%s"\n' "$heap_choice" >>"$1/Cargo.toml"
 }
 
-# build HEAP: makes target/bench-ripgrep/rg-HEAP.
+# build HEAP: makes target/bench-ripgrep/rg-HEAP, built as the profile says.
 build() {
     local options=()
     case $1 in
         ours) options=(--features ripgrep_heap/stack_alloc) ;;
         jemalloc) options=(--features ripgrep_heap/jemalloc) ;;
     esac
-    outside env CARGO_TARGET_DIR="$work/build" cargo build --release --manifest-path "$source/Cargo.toml" --bin rg \
+    outside env CARGO_TARGET_DIR="$work/build" cargo build --profile "$profile" --manifest-path "$source/Cargo.toml" --bin rg \
         "${options[@]}" >"$work/build-$1.log" 2>&1 || {
         tail -n 20 "$work/build-$1.log" >&2
         complain "ripgrep on $1 could not be built: see $work/build-$1.log"
         return 1
     }
-    cp "$work/build/release/rg" "$work/rg-$1"
+    cp "$work/build/$profile/rg" "$work/rg-$1"
 }
 
 case $rounds in
     '' | *[!0-9]* | 0)
         complain "RIPGREP_ROUNDS=$rounds is no number of rounds: write RIPGREP_ROUNDS=41"
+        exit 2
+        ;;
+esac
+case $profile in
+    release | release-lto) ;;
+    *)
+        complain "RIPGREP_PROFILE=$profile is none of ripgrep's profiles: write release or release-lto"
         exit 2
         ;;
 esac
@@ -85,7 +94,7 @@ if [ ! -d "$crates" ] || ! grep -qsxF "path = \"$heap_choice\"" "$source/Cargo.t
     fi
 fi
 for heap in "${heaps[@]}"; do
-    say "building ripgrep on $heap (the first time takes a minute)"
+    say "building ripgrep on $heap as its profile $profile says (the first time takes a minute)"
     build "$heap" || exit 1
 done
 if ! outside env CARGO_TARGET_DIR="$root/target/benches" cargo build --quiet --release --locked --no-default-features \
@@ -97,5 +106,5 @@ fi
 
 programs=()
 for heap in "${heaps[@]}"; do programs+=(--program "$heap=$work/rg-$heap"); done
-exec "$root/target/benches/release/ripgrep" "${programs[@]}" --rounds "$rounds" --csv "$root/target/bench/ripgrep.csv" \
+exec "$root/target/benches/release/ripgrep" "${programs[@]}" --rounds "$rounds" --csv "$root/target/bench/ripgrep-$profile.csv" \
     --folder "$work" "$source" "$crates" "$library"

@@ -119,7 +119,7 @@ else
 fi
 if [ "$is_whole" -eq 1 ]; then
     # One of the heaps that ours is compared with wants a nightly.
-    check "lints of the benches with the heaps of others" lint_benches --features peers
+    check "lints of the benches with the heaps of others" lint_benches Cargo.toml --no-default-features --features peers
     check "lints of stack_alloc with all features" lint_host --package stack_alloc --all-targets --all-features
     check "lints of the kernel" cargo clippy --quiet --package kernel_library --lib -- -D warnings
     check "lints of the kernel's images" cargo clippy --quiet --package kernel --bins --tests -- -D warnings

@@ -21,6 +21,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use contender::Contender;
+use rounds::Quartiles;
 use stack_alloc_benches::figures::Figures;
 use stack_alloc_benches::table::{Rows, number};
 use usage::Usage;
@@ -120,26 +121,29 @@ fn report_usage(
     const COLUMNS: [&str; 4] = [
         "CPU ms",
         "over jemalloc",
-        "of it in user mode",
+        "in half of the rounds",
         "most memory MiB",
     ];
     let mut table = Rows::new("heap", COLUMNS);
     for (program, rounds) in programs.iter().zip(usages) {
-        let values = [
-            rounds::median_of(rounds, |usage| usage.cpu() * 1e3),
-            rounds::median_ratio(rounds, &usages[jemalloc]),
-            rounds::median_of(rounds, |usage| usage.user * 1e3),
-            rounds::median_of(rounds, |usage| usage.memory / f64::from(1 << 20)),
-        ];
-        let three = |value: f64| format!("{value:.3}");
+        let cpu = rounds::median_of(rounds, |usage| usage.cpu * 1e3);
+        let memory = rounds::median_of(rounds, |usage| usage.memory / f64::from(1 << 20));
+        let Quartiles { low, median, high } = Quartiles::of_ratios(rounds, &usages[jemalloc]);
         let cells = [
-            number(Some(values[0])),
-            three(values[1]),
-            number(Some(values[2])),
-            number(Some(values[3])),
+            number(Some(cpu)),
+            format!("{median:.3}"),
+            format!("{low:.3} to {high:.3}"),
+            number(Some(memory)),
         ];
         table.add(program.name, cells);
-        for (measure, value) in COLUMNS.iter().zip(values) {
+        let measures = [
+            ("CPU ms", cpu),
+            ("over jemalloc", median),
+            ("over jemalloc, lower quartile", low),
+            ("over jemalloc, upper quartile", high),
+            ("most memory MiB", memory),
+        ];
+        for (measure, value) in measures {
             figures.add(
                 "ripgrep",
                 format!("-j{threads}"),
