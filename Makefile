@@ -2,7 +2,7 @@
 #
 # Variables of the machine, such as `make run BOOT=bios MEM=64M`:
 #
-#   BOOT=uefi|bios   MEM=256M   SMP=1   ACCEL=auto|kvm|tcg   DISPLAY=none|gtk|sdl|…   GDB=1   QEMUFLAGS='-d int'
+#   BOOT=uefi|bios   MEM=256M   SMP=1   ACCEL=auto|kvm|tcg   DISPLAY=none|gtk|sdl|…   GDB=1   ICOUNT=1   QEMUFLAGS='-d int'
 #
 # Under plain `cargo run` and `cargo test` the same are STACK_ALLOC_BOOT, STACK_ALLOC_MEM and so on.
 # TESTS='heap frames' chooses tests for `make kernel-test`, by parts of their names. FUZZ_SECONDS=60 and FUZZ_TARGET=heap are
@@ -32,6 +32,7 @@ machine := $(strip \
 	$(if $(ACCEL),STACK_ALLOC_ACCEL='$(ACCEL)') \
 	$(if $(display),STACK_ALLOC_DISPLAY='$(display)' DISPLAY='$(x11)') \
 	$(if $(filter-out 0 no false,$(GDB)),STACK_ALLOC_GDB=true) \
+	$(if $(filter-out 0 no false,$(ICOUNT)),STACK_ALLOC_ICOUNT=true) \
 	$(if $(QEMUFLAGS),STACK_ALLOC_QEMUFLAGS='$(QEMUFLAGS)'))
 
 # Puts the toolchain that the set-up chose on PATH, and the machine's variables into the environment.
@@ -90,6 +91,10 @@ icount: ## Counts the heap's instructions an operation, and compares; UPDATE=1 w
 .PHONY: bench-ripgrep
 bench-ripgrep: ## Compares ripgrep on our heap, on jemalloc and on the system's, for ROUNDS=41
 	@$(with_toolchain); RIPGREP_ROUNDS='$(ROUNDS)' RIPGREP_PROFILE='$(PROFILE)' exec boot/bench-ripgrep.sh
+
+.PHONY: bench-kernel
+bench-kernel: ## Counts the instructions of heap operations in the kernel, beside linked_list_allocator's
+	@$(with_toolchain); exec cargo bench --quiet
 
 .PHONY: image
 image: ## Makes the disk images, for UEFI and BIOS, and prints their paths

@@ -10,7 +10,7 @@ use anyhow::Context;
 use crate::escape::EscapeFilter;
 use crate::firmware::{self, Ovmf};
 use crate::machine::{Event, Events, Machine};
-use crate::options::{Firmware, MachineOptions, RunOptions};
+use crate::options::{Accelerator, Firmware, MachineOptions, RunOptions};
 use crate::outcome::Outcome;
 use crate::serial::{Control, Line, Serial};
 use crate::style::{self, Style};
@@ -60,9 +60,17 @@ pub(crate) fn run(options: &RunOptions) -> anyhow::Result<u8> {
     Ok(outcome.exit_code())
 }
 
-/// Returns the UEFI firmware, where the machine starts with it. Refuses a machine whose firmware would never reach the
-/// kernel.
+/// Returns the UEFI firmware, where the machine starts with it. Refuses a machine that would never reach the kernel.
 pub(crate) fn ovmf(machine: &MachineOptions) -> anyhow::Result<Option<Ovmf>> {
+    check(machine)?;
+    match machine.boot {
+        Firmware::Uefi => firmware::find(machine).map(Some),
+        Firmware::Bios => Ok(None),
+    }
+}
+
+/// Refuses a machine with too little memory for its firmware, and one that cannot count instructions but should.
+fn check(machine: &MachineOptions) -> anyhow::Result<()> {
     let least = machine.boot.least_mebibytes();
     anyhow::ensure!(
         machine.mem.mebibytes() >= least,
@@ -71,21 +79,27 @@ pub(crate) fn ovmf(machine: &MachineOptions) -> anyhow::Result<Option<Ovmf>> {
         machine.mem,
         machine.boot.name().to_uppercase()
     );
-    match machine.boot {
-        Firmware::Uefi => firmware::find(machine).map(Some),
-        Firmware::Bios => Ok(None),
-    }
+    anyhow::ensure!(
+        !machine.icount || machine.accel != Accelerator::Kvm,
+        "KVM cannot count instructions: leave out ACCEL=kvm, or ICOUNT=1"
+    );
+    Ok(())
 }
 
 /// Returns a short description of the machine.
 pub(crate) fn describe(machine: &MachineOptions) -> String {
     format!(
-        "{} in QEMU: {} of memory, {} CPU{}, {}",
+        "{} in QEMU: {} of memory, {} CPU{}, {}{}",
         machine.boot.name().to_uppercase(),
         machine.mem,
         machine.smp,
         if machine.smp == 1 { "" } else { "s" },
-        qemu::accelerator(machine.accel)
+        qemu::accelerator(machine),
+        if machine.icount {
+            ", counting instructions"
+        } else {
+            ""
+        }
     )
 }
 
@@ -290,5 +304,17 @@ mod tests {
             assert!(refusal.to_string().contains("MEM=64M"), "{refusal}");
         }
         assert!(ovmf(&machine(&["--boot", "bios", "--mem", "24M"])).is_ok());
+    }
+
+    #[test]
+    fn counting_instructions_is_for_tcg() {
+        let bios = |accel| machine(&["--boot", "bios", "--icount", "--accel", accel]);
+        let refusal = ovmf(&bios("kvm")).expect_err("must be refused");
+        assert!(refusal.to_string().contains("ICOUNT=1"), "{refusal}");
+        for accel in ["tcg", "auto"] {
+            assert!(ovmf(&bios(accel)).is_ok());
+            assert_eq!(qemu::accelerator(&bios(accel)), "tcg");
+        }
+        assert!(describe(&bios("auto")).ends_with("tcg, counting instructions"));
     }
 }

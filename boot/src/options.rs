@@ -1,7 +1,7 @@
 //! The command line, and the environment variables that stand for flags.
 //!
-//! Under `cargo run` and `cargo test` there is no place for the machine's flags, so each has an environment variable
-//! too: `STACK_ALLOC_BOOT=bios cargo test`. The `Makefile` turns `make run BOOT=bios` into the same variables.
+//! Under `cargo run`, `cargo test` and `cargo bench` there is no place for the machine's flags, so each has an environment
+//! variable too: `STACK_ALLOC_BOOT=bios cargo test`. The `Makefile` turns `make run BOOT=bios` into the same variables.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ pub(crate) enum Command {
     Run(RunOptions),
     /// Runs the tests in a test kernel
     Test(TestOptions),
-    /// What cargo calls: `test` for an ELF in a `deps` folder, `run` for any other
+    /// What cargo calls: `test` for an ELF in a `deps` folder, `run` for any other, and `run --icount` for a bench
     Runner(RunnerOptions),
     /// Attaches gdb, with symbols, to a kernel started with --gdb
     Gdb(GdbOptions),
@@ -118,6 +118,9 @@ pub(crate) struct MachineOptions {
     /// Waits for gdb on port 1234 before the first instruction; `make gdb` attaches
     #[arg(long, env = "STACK_ALLOC_GDB", hide_env_values = true)]
     pub(crate) gdb: bool,
+    /// Makes the guest's clock count instructions, exactly: one a nanosecond. Needs tcg
+    #[arg(long, env = "STACK_ALLOC_ICOUNT", hide_env_values = true)]
+    pub(crate) icount: bool,
     /// More flags for QEMU, separated by spaces
     #[arg(
         long,
@@ -262,7 +265,7 @@ pub(crate) struct LeashOptions {
 /// What cargo wants of its runner.
 #[derive(Debug)]
 pub(crate) enum RunnerKind {
-    /// `cargo run`
+    /// `cargo run` and `cargo bench`
     Run(RunOptions),
     /// `cargo test`
     Test(TestOptions),
@@ -275,6 +278,18 @@ struct RunProgram {
     /// The options.
     #[command(flatten)]
     options: RunOptions,
+}
+
+/// Runs a bench kernel, with its serial console on this terminal.
+#[derive(Debug, Parser)]
+#[command(name = "cargo bench --", after_help = EXIT_CODES)]
+struct BenchProgram {
+    /// The options.
+    #[command(flatten)]
+    options: RunOptions,
+    /// Passed by cargo to every bench.
+    #[arg(long, hide = true)]
+    bench: bool,
 }
 
 /// Runs the tests in a test kernel.
@@ -303,7 +318,11 @@ fn try_parse_runner(runner: &RunnerOptions) -> Result<RunnerKind, clap::Error> {
         .map(OsString::from)
         .into_iter()
         .chain(runner.arguments.clone());
-    if is_test(&runner.elf) {
+    if runner.arguments.iter().any(|word| word == "--bench") {
+        let mut options = BenchProgram::try_parse_from(words)?.options;
+        options.machine.icount = true;
+        Ok(RunnerKind::Run(options))
+    } else if is_test(&runner.elf) {
         TestProgram::try_parse_from(words).map(|program| RunnerKind::Test(program.options))
     } else {
         RunProgram::try_parse_from(words).map(|program| RunnerKind::Run(program.options))
@@ -368,6 +387,20 @@ mod tests {
             parse_for("target/debug/kernel", &["--mem", "5G"]),
             Ok(RunnerKind::Run(_))
         ));
+    }
+
+    #[test]
+    fn bench_is_a_run_that_counts_instructions() {
+        let arguments = ["--mem", "512M", "--bench"];
+        let Ok(RunnerKind::Run(run)) = parse_for("target/release/deps/kernel-1a2b", &arguments)
+        else {
+            panic!("must parse")
+        };
+        assert!(run.machine.icount && run.machine.mem.mebibytes() == 512);
+        let Ok(RunnerKind::Run(run)) = parse_for("target/debug/kernel", &[]) else {
+            panic!("must parse")
+        };
+        assert!(!run.machine.icount);
     }
 
     #[test]

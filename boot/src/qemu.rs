@@ -29,7 +29,11 @@ pub(crate) fn arguments(machine: &MachineOptions, boot: &Boot<'_>) -> Vec<OsStri
     flag("-name", "stack_alloc".to_owned());
     flag("-m", machine.mem.to_qemu());
     flag("-smp", machine.smp.to_string());
-    flag("-accel", accelerator(machine.accel).to_owned());
+    flag("-accel", accelerator(machine).to_owned());
+    if machine.icount {
+        // An instruction is 2^0 nanoseconds.
+        flag("-icount", "shift=0".to_owned());
+    }
     flag("-display", machine.display.clone());
     flag("-nic", "none".to_owned());
     // The serial port is this program's pipe; QEMU reads from it only while the guest has room.
@@ -84,11 +88,12 @@ fn quoted(path: &Path) -> String {
     path.display().to_string().replace(',', ",,")
 }
 
-/// Returns the accelerator to name to QEMU.
-pub(crate) fn accelerator(choice: Accelerator) -> &'static str {
-    match choice {
+/// Returns the accelerator to name to QEMU. Instructions can be counted by TCG alone.
+pub(crate) fn accelerator(machine: &MachineOptions) -> &'static str {
+    match machine.accel {
         Accelerator::Kvm => "kvm",
         Accelerator::Tcg => "tcg",
+        Accelerator::Auto if machine.icount => "tcg",
         Accelerator::Auto if has_kvm() => "kvm",
         Accelerator::Auto => "tcg",
     }

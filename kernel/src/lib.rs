@@ -19,13 +19,15 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
-// Pure: numbers and text.
+// Pure: numbers and text, or the pure half of what follows.
 pub mod arguments;
+pub mod bench;
 pub mod command_line;
 pub mod exception;
 pub mod line_editor;
 pub mod memory;
 pub mod protocol;
+pub mod random;
 
 // What touches the machine.
 #[cfg(target_os = "none")]

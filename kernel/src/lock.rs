@@ -1,9 +1,38 @@
 //! Mutual exclusion with interrupts masked: what code in interrupt handlers shares with everybody else.
 
+use core::marker::PhantomData;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use lock_api::{GuardNoSend, RawMutex};
 use x86_64::instructions::interrupts;
+
+/// Is told when a lock masks interrupts, and when it lets them in again.
+///
+/// It is a type and not a function that is called at run time, so that the locks of the kernel, which nobody watches, have
+/// no instruction more: [`Unwatched`] has nothing to inline. The bench's lock is watched by
+/// [`MaskedTime`](crate::bench::masked::MaskedTime).
+pub trait Watch {
+    /// Called right behind the masking.
+    fn masked();
+
+    /// Called right before the unmasking.
+    fn unmasking();
+}
+
+/// Nobody watches.
+#[derive(Debug)]
+pub enum Unwatched {}
+
+impl Watch for Unwatched {
+    #[inline(always)]
+    fn masked() {}
+
+    #[inline(always)]
+    fn unmasking() {}
+}
+
+/// The kernel's lock: see [`MaskingLock`].
+pub type InterruptMaskingLock = MaskingLock<Unwatched>;
 
 /// A lock that masks interrupts while it is held, and then puts the interrupt flag back to what it was.
 ///
@@ -19,23 +48,27 @@ use x86_64::instructions::interrupts;
 /// # Invariants
 /// - `interrupts_were_enabled` is written only by the holder.
 #[derive(Debug)]
-pub struct InterruptMaskingLock {
+pub struct MaskingLock<W> {
     /// Somebody holds the lock.
     is_locked: AtomicBool,
     /// The interrupt flag as the holder found it.
     interrupts_were_enabled: AtomicBool,
+    /// Who watches; there is nothing to keep of it.
+    watch: PhantomData<fn() -> W>,
 }
 
-impl InterruptMaskingLock {
+impl<W: Watch> MaskingLock<W> {
     /// Takes the lock, or leaves everything as it was.
     #[inline]
     fn acquire(&self) -> bool {
         let were_enabled = interrupts::are_enabled();
         if were_enabled {
             interrupts::disable();
+            W::masked();
         }
         if self.is_locked.swap(true, Ordering::Acquire) {
             if were_enabled {
+                W::unmasking();
                 interrupts::enable();
             }
             return false;
@@ -48,10 +81,11 @@ impl InterruptMaskingLock {
 }
 
 // SAFETY: `acquire` succeeds for one caller between two releases: `swap` gives back `false` to only one.
-unsafe impl RawMutex for InterruptMaskingLock {
+unsafe impl<W: Watch> RawMutex for MaskingLock<W> {
     const INIT: Self = Self {
         is_locked: AtomicBool::new(false),
         interrupts_were_enabled: AtomicBool::new(false),
+        watch: PhantomData,
     };
 
     type GuardMarker = GuardNoSend;
@@ -74,6 +108,7 @@ unsafe impl RawMutex for InterruptMaskingLock {
         let were_enabled = self.interrupts_were_enabled.load(Ordering::Relaxed);
         self.is_locked.store(false, Ordering::Release);
         if were_enabled {
+            W::unmasking();
             interrupts::enable();
         }
     }

@@ -6,6 +6,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use crate::bench::run;
 use crate::command_line::ArgumentError;
 use crate::line_editor::{Event, LONGEST_LINE, LineEditor};
 use crate::memory::heap_source::HEAP;
@@ -78,6 +79,12 @@ const COMMANDS: &[Command] = &[
         arguments: "",
         summary: "show the machine's memory map",
         run: regions,
+    },
+    Command {
+        name: "bench",
+        arguments: "",
+        summary: "measure what the heap's operations cost",
+        run: bench,
     },
     Command {
         name: "history",
@@ -183,6 +190,29 @@ fn regions<'a>(_: &Session, arguments: &'a str) -> Result<(), ArgumentError<'a>>
     match physical::memory_map() {
         Some(map) => print!("{}", RegionTable(map)),
         None => println!("There is no memory map yet."),
+    }
+    Ok(())
+}
+
+/// `bench`
+fn bench<'a>(_: &Session, arguments: &'a str) -> Result<(), ArgumentError<'a>> {
+    command_line::no_arguments(arguments)?;
+    println!("A fresh heap like the kernel's, behind the same lock; what measuring costs is subtracted.");
+    if run::counts_instructions() {
+        println!("All numbers are instructions, counted exactly.");
+    } else {
+        println!(
+            "All numbers are ticks of the CPU's time-stamp counter, and vary: it does not count instructions here. `make run \
+             ICOUNT=1` boots a machine where it does."
+        );
+    }
+    if cfg!(debug_assertions) {
+        println!(
+            "This kernel checks itself and is hardly optimised; `make bench-kernel` measures a release build."
+        );
+    }
+    if let Err(error) = run::run_kernel_heap() {
+        println!("{error}");
     }
     Ok(())
 }

@@ -28,8 +28,6 @@ mod interrupts;
 mod misuse;
 #[path = "kernel/out_of_memory.rs"]
 mod out_of_memory;
-#[path = "kernel/random.rs"]
-mod random;
 
 /// All tests, in the order in which they run.
 static TESTS: &[&[Test]] = &[

@@ -8,11 +8,10 @@ use core::cell::RefCell;
 use core::ptr::NonNull;
 
 use kernel::memory::heap_source::HEAP;
+use kernel::random::Random;
 use kernel::testing::Test;
 use kernel::tests;
 use linked_list_allocator::Heap;
-
-use crate::random::Random;
 
 /// The tests of this file, in the order in which they run.
 pub(crate) const TESTS: &[Test] = tests! {
@@ -153,7 +152,7 @@ fn run(seed: u64, steps: usize, most_live: usize, mut layout: impl FnMut(&mut Ra
     let own_objects = HEAP.statistics().live() - objects_before;
     let mut random = Random::from_seed(seed);
     for step in 0..steps {
-        let fill = random.next().to_le_bytes()[0];
+        let fill = random.next_number().to_le_bytes()[0];
         match random.below(5) {
             0 | 1 if both.live.len() < most_live => {
                 let layout = layout(&mut random);

@@ -12,11 +12,10 @@ use core::alloc::Layout;
 use kernel::memory::frame_allocator::FRAMES_PER_BLOCK;
 use kernel::memory::heap_source::HEAP;
 use kernel::memory::physical;
+use kernel::random::Random;
 use kernel::testing::Test;
 use kernel::tests;
 use stack_alloc::{BLOCK_SIZE, KEPT_BLOCKS};
-
-use crate::random::Random;
 
 /// The tests of this file, in the order in which they run.
 pub(crate) const TESTS: &[Test] = tests! {
