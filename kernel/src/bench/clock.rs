@@ -31,7 +31,9 @@ pub fn counts_instructions() -> bool {
     (0..3).all(|_| is_exact())
 }
 
-/// Returns what the counter says to a loop of two instructions, run `rounds` times (at least once).
+/// Returns what the counter says to a loop of two instructions, run `rounds` times (at least once). Not inlined: what surrounds
+/// the loop must be the same each time.
+#[inline(never)]
 fn loop_cost(rounds: u64) -> u64 {
     let start = now();
     // SAFETY: counts a register down to zero.
