@@ -69,7 +69,7 @@ modules_have_no_cycle() {
 outside() (
     cd / && CARGO_TARGET_DIR=$root/target/check RUSTFLAGS='--cfg docsrs_dummy_build' RUSTDOCFLAGS='-D warnings' "${cargo[@]}" "$@"
 )
-# The oracle of the differential tests belongs to tests alone.
+# The other heap, with which the differential tests and the bench compare, belongs to their images alone.
 oracle_is_absent() (
     tree=$(cd "$root" && cargo tree --quiet --package kernel --edges normal --target all) || return
     if grep linked_list_allocator <<<"$tree"; then
@@ -122,7 +122,7 @@ if [ "$is_whole" -eq 1 ]; then
     check "lints of the benches with the heaps of others" lint_benches Cargo.toml --no-default-features --features peers
     check "lints of stack_alloc with all features" lint_host --package stack_alloc --all-targets --all-features
     check "lints of the kernel" cargo clippy --quiet --package kernel_library --lib -- -D warnings
-    check "lints of the kernel's images" cargo clippy --quiet --package kernel --bins --tests -- -D warnings
+    check "lints of the kernel's images" cargo clippy --quiet --package kernel --bins --tests --benches -- -D warnings
 else
     skip "lints of what the kernel builds for its own target only: Debian's Rust has no clippy"
 fi

@@ -12,6 +12,8 @@ use bootloader_api::{BootInfo, entry_point};
 use kernel::boot;
 use kernel::testing::{self, Test};
 
+#[path = "kernel/bench.rs"]
+mod bench;
 #[path = "kernel/booted.rs"]
 mod booted;
 #[path = "kernel/differential.rs"]
@@ -37,6 +39,7 @@ static TESTS: &[&[Test]] = &[
     interrupts::TESTS,
     misuse::TESTS,
     differential::TESTS,
+    bench::TESTS,
     out_of_memory::TESTS,
     failures::TESTS,
 ];

@@ -62,6 +62,8 @@ pub const WORKLOADS: &[Workload] = &[
     workload("FIFO of 8, 200 KiB", |trial| fifo(trial, 200 << 10, 8)),
     workload("LIFO pairs, 1 MiB", |trial| lifo_pairs(trial, 1 << 20)),
     workload("random runs, 16-256 KiB", random_runs),
+    workload("random, 256 KiB-1 MiB", random_regions),
+    workload("aligned among holes", aligned_among_holes),
 ];
 
 /// Each object is freed before the next is allocated.
@@ -146,6 +148,11 @@ fn random_runs(trial: &mut Trial<'_>) -> Result<(), BenchError> {
     mix(trial, 48, 2000, 14, 18)
 }
 
+/// The same with up to 10 objects that are larger than a block of our heap.
+fn random_regions(trial: &mut Trial<'_>) -> Result<(), BenchError> {
+    mix(trial, 10, 1000, 18, 20)
+}
+
 /// Up to `live` objects of 2^`low` to 2^`high` bytes, each doubling as often as any other.
 fn mix(
     trial: &mut Trial<'_>,
@@ -223,6 +230,23 @@ fn random_reallocs(trial: &mut Trial<'_>) -> Result<(), BenchError> {
         );
         trial.reallocate(slot, size)?;
     }
+    Ok(())
+}
+
+/// Objects of 20 KiB that must begin at a multiple of 32 KiB, where every second of 400 neighbours of 20 KiB has left a hole:
+/// long enough, and nearly never in the right place.
+fn aligned_among_holes(trial: &mut Trial<'_>) -> Result<(), BenchError> {
+    let (count, size) = (trial.scaled(400), 20 << 10);
+    trial.unrecorded(|trial| {
+        allocate_many(trial, count, size, ALIGN)?;
+        (0..count).step_by(2).for_each(|slot| trial.free(slot));
+        Ok(())
+    })?;
+    let aligned = count..count + trial.scaled(100);
+    for slot in aligned.clone() {
+        trial.allocate(slot, layout_of(size, 32 << 10))?;
+    }
+    aligned.for_each(|slot| trial.free(slot));
     Ok(())
 }
 
