@@ -94,7 +94,7 @@ bench-ripgrep: ## Compares ripgrep on our heap, on jemalloc and on the system's,
 
 .PHONY: bench-kernel
 bench-kernel: ## Counts the instructions of heap operations in the kernel, beside linked_list_allocator's
-	@$(with_toolchain); exec cargo bench --quiet
+	@$(with_toolchain); exec cargo bench
 
 .PHONY: image
 image: ## Makes the disk images, for UEFI and BIOS, and prints their paths

@@ -36,7 +36,7 @@ pub(crate) fn run(options: &RunOptions) -> anyhow::Result<u8> {
             };
             let events = Events::new()?;
             let mut console = Console::new(options, Symbols::new(&options.elf, &content))?;
-            announce(machine);
+            announce(options);
             leash::follow_parent();
             let keys = KeyByKey::enter();
             let outcome = console.watch(
@@ -104,11 +104,14 @@ pub(crate) fn describe(machine: &MachineOptions) -> String {
 }
 
 /// Says what happens next and how to leave.
-fn announce(machine: &MachineOptions) {
-    eprintln!(
-        "Booting with {}. To leave: `exit` at the prompt, or Ctrl-C.",
-        describe(machine)
-    );
+fn announce(options: &RunOptions) {
+    let machine = &options.machine;
+    let leaving = if options.is_bench {
+        "It takes about a minute. To stop: Ctrl-C."
+    } else {
+        "To leave: `exit` at the prompt, or Ctrl-C."
+    };
+    eprintln!("Booting with {}. {leaving}", describe(machine));
     if machine.gdb {
         eprintln!("Waiting for gdb on port 1234: run `make gdb` in another terminal.");
     }

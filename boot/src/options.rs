@@ -184,6 +184,9 @@ pub(crate) struct RunOptions {
     #[arg(long, value_name = "SECONDS", env = "STACK_ALLOC_LIMIT", hide_env_values = true,
           value_parser = clap::value_parser!(u64).range(1..=86400))]
     pub(crate) limit: Option<u64>,
+    /// The kernel runs a bench and leaves, rather than answer at a prompt.
+    #[arg(skip)]
+    pub(crate) is_bench: bool,
 }
 
 /// `boot test`; the flags of Rust's own test programs, as far as they make sense here.
@@ -321,6 +324,7 @@ fn try_parse_runner(runner: &RunnerOptions) -> Result<RunnerKind, clap::Error> {
     if runner.arguments.iter().any(|word| word == "--bench") {
         let mut options = BenchProgram::try_parse_from(words)?.options;
         options.machine.icount = true;
+        options.is_bench = true;
         Ok(RunnerKind::Run(options))
     } else if is_test(&runner.elf) {
         TestProgram::try_parse_from(words).map(|program| RunnerKind::Test(program.options))
@@ -396,11 +400,11 @@ mod tests {
         else {
             panic!("must parse")
         };
-        assert!(run.machine.icount && run.machine.mem.mebibytes() == 512);
+        assert!(run.is_bench && run.machine.icount && run.machine.mem.mebibytes() == 512);
         let Ok(RunnerKind::Run(run)) = parse_for("target/debug/kernel", &[]) else {
             panic!("must parse")
         };
-        assert!(!run.machine.icount);
+        assert!(!run.is_bench && !run.machine.icount);
     }
 
     #[test]

@@ -197,7 +197,9 @@ fn regions<'a>(_: &Session, arguments: &'a str) -> Result<(), ArgumentError<'a>>
 /// `bench`
 fn bench<'a>(_: &Session, arguments: &'a str) -> Result<(), ArgumentError<'a>> {
     command_line::no_arguments(arguments)?;
-    println!("A fresh heap like the kernel's, behind the same lock; what measuring costs is subtracted.");
+    println!(
+        "A fresh heap like the kernel's, behind the same lock; what measuring costs is subtracted."
+    );
     if run::counts_instructions() {
         println!("All numbers are instructions, counted exactly.");
     } else {

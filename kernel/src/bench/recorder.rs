@@ -3,8 +3,8 @@
 use alloc::vec::Vec;
 
 use super::operation::Operation;
-use super::summary::Summary;
 use super::run::BenchError;
+use super::summary::Summary;
 use super::{clock, masked};
 
 /// Most operations of one kind that a workload records.

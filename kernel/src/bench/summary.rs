@@ -55,8 +55,18 @@ impl fmt::Display for Ratio {
         let hundredths = (200 * part + whole) / (2 * whole);
         let (units, width) = (hundredths / 100, f.width().unwrap_or_default());
         match units {
-            0..10 => write!(f, "{units:>0$}.{1:02}", width.saturating_sub(3), hundredths % 100),
-            10..100 => write!(f, "{units:>0$}.{1}", width.saturating_sub(2), hundredths % 100 / 10),
+            0..10 => write!(
+                f,
+                "{units:>0$}.{1:02}",
+                width.saturating_sub(3),
+                hundredths % 100
+            ),
+            10..100 => write!(
+                f,
+                "{units:>0$}.{1}",
+                width.saturating_sub(2),
+                hundredths % 100 / 10
+            ),
             _ => write!(f, "{units:>width$}"),
         }
     }
@@ -86,7 +96,10 @@ mod tests {
     #[test]
     fn percentiles_are_nearest_ranks() {
         // 1 to 100, in another order.
-        let mut samples: [u32; 100] = core::array::from_fn(|index| (index as u32 * 37) % 100 + 1);
+        let mut samples = [0; 100];
+        for (number, sample) in (0..).zip(&mut samples) {
+            *sample = number * 37 % 100 + 1;
+        }
         let summary = Summary::of(&mut samples).expect("there are samples");
         assert_eq!(
             [summary.p50, summary.p99, summary.max, summary.mean],

@@ -120,11 +120,7 @@ impl fmt::Display for TwoRow {
 
 /// Writes the names that a line begins with.
 fn write_names(f: &mut fmt::Formatter<'_>, workload: &str, operation: &str) -> fmt::Result {
-    write!(
-        f,
-        "{workload:<0$}{operation:<1$}",
-        NAMES.0, NAMES.1
-    )
+    write!(f, "{workload:<0$}{operation:<1$}", NAMES.0, NAMES.1)
 }
 
 /// The longest masked section of a heap, and where it was met.
@@ -177,7 +173,7 @@ mod tests {
         let (head, row) = (OneHead.to_string(), row.to_string());
         assert_eq!(head.len(), row.len());
         assert!(row.starts_with("LIFO pairs, 16 B        free"), "{row}");
-        let numbers = row.split_whitespace().skip(5).collect::<std::vec::Vec<_>>();
+        let numbers = row.split_whitespace().skip(5).collect::<Vec<_>>();
         assert_eq!(numbers, ["4", "108", "101", "130", "130", "50"]);
     }
 
@@ -194,9 +190,9 @@ mod tests {
             second: measured(200),
         };
         let (head, row) = (head.to_string(), row.to_string());
-        let widths = head.lines().map(str::len);
+        let mut widths = head.lines().map(str::len);
         assert!(widths.clone().all(|width| width <= 120), "{head}");
-        assert_eq!(widths.last(), Some(row.len()));
+        assert_eq!(widths.next_back(), Some(row.len()));
         assert!(row.ends_with("  0.50  0.57  0.57    0.50"), "{row}");
     }
 

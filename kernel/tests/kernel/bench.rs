@@ -61,10 +61,7 @@ fn workload_that_finds_no_memory_says_so_and_leaves_nothing() {
             name: "greedy",
             run,
         });
-        assert!(
-            matches!(result, Err(BenchError::OutOfMemory)),
-            "{result:?}"
-        );
+        assert!(matches!(result, Err(BenchError::OutOfMemory)), "{result:?}");
     };
     greedy(|trial| {
         trial.allocate(0, layout_of(100, 8))?;
