@@ -107,7 +107,7 @@ pub(crate) fn describe(machine: &MachineOptions) -> String {
 fn announce(options: &RunOptions) {
     let machine = &options.machine;
     let leaving = if options.is_bench {
-        "It takes about a minute. To stop: Ctrl-C."
+        "The bench leaves by itself; Ctrl-C stops it."
     } else {
         "To leave: `exit` at the prompt, or Ctrl-C."
     };

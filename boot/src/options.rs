@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, ValueEnum};
 
 use crate::memory_size::MemorySize;
 
@@ -322,15 +322,23 @@ fn try_parse_runner(runner: &RunnerOptions) -> Result<RunnerKind, clap::Error> {
         .into_iter()
         .chain(runner.arguments.clone());
     if runner.arguments.iter().any(|word| word == "--bench") {
-        let mut options = BenchProgram::try_parse_from(words)?.options;
-        options.machine.icount = true;
-        options.is_bench = true;
-        Ok(RunnerKind::Run(options))
+        try_parse_bench(words).map(RunnerKind::Run)
     } else if is_test(&runner.elf) {
         TestProgram::try_parse_from(words).map(|program| RunnerKind::Test(program.options))
     } else {
         RunProgram::try_parse_from(words).map(|program| RunnerKind::Run(program.options))
     }
+}
+
+/// Reads what `cargo bench` passed on. Instructions are counted, and where nothing else is said the firmware is BIOS: OVMF takes
+/// most of a minute when they are, SeaBIOS two seconds.
+fn try_parse_bench(words: impl Iterator<Item = OsString>) -> Result<RunOptions, clap::Error> {
+    let program = BenchProgram::command().mut_arg("boot", |boot| boot.default_value("bios"));
+    let mut options =
+        BenchProgram::from_arg_matches(&program.try_get_matches_from(words)?)?.options;
+    options.machine.icount = true;
+    options.is_bench = true;
+    Ok(options)
 }
 
 /// Returns the root of the repository, as it was when this program was built.
@@ -357,7 +365,6 @@ fn is_test(elf: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     /// Parses what cargo would pass on for `elf`.
     fn parse_for(elf: &str, arguments: &[&str]) -> Result<RunnerKind, clap::Error> {
@@ -379,6 +386,7 @@ mod tests {
         Command::command().debug_assert();
         TestProgram::command().debug_assert();
         RunProgram::command().debug_assert();
+        BenchProgram::command().debug_assert();
     }
 
     #[test]
@@ -401,6 +409,13 @@ mod tests {
             panic!("must parse")
         };
         assert!(run.is_bench && run.machine.icount && run.machine.mem.mebibytes() == 512);
+        assert_eq!(run.machine.boot, Firmware::Bios);
+        let arguments = ["--boot", "uefi", "--bench"];
+        let Ok(RunnerKind::Run(run)) = parse_for("target/release/deps/kernel-1a2b", &arguments)
+        else {
+            panic!("must parse")
+        };
+        assert_eq!(run.machine.boot, Firmware::Uefi);
         let Ok(RunnerKind::Run(run)) = parse_for("target/debug/kernel", &[]) else {
             panic!("must parse")
         };

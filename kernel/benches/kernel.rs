@@ -34,8 +34,8 @@ fn main(boot_info: &'static mut BootInfo) -> ! {
         qemu::exit(Exit::Code(1));
     }
     println!(
-        "All numbers are instructions, counted exactly, behind the lock that masks interrupts; what measuring costs is \
-         subtracted."
+        "\nAll numbers are instructions, counted exactly. {}",
+        run::LEGEND
     );
     match compare().and_then(|()| alone()) {
         Ok(()) => qemu::exit(Exit::Code(0)),

@@ -1,11 +1,12 @@
 //! A kernel that lives on `stack_alloc`.
 //!
-//! It is a library so that the bootable kernel (`main.rs`) and the test image (`tests/kernel.rs`) are the same kernel. What
-//! touches the machine is compiled for the machine alone; the pure modules are compiled for the host too, where their unit
-//! tests run:
+//! It is a library so that the bootable kernel (`main.rs`), the test image (`tests/kernel.rs`) and the bench image
+//! (`benches/kernel.rs`) are the same kernel. What touches the machine is compiled for the machine alone; the pure modules
+//! are compiled for the host too, where their unit tests run:
 //!
 //! ```text
 //! cargo test       the test image, in QEMU
+//! cargo bench      the bench image, in QEMU
 //! make host-test   the pure modules, on the host
 //! ```
 //!

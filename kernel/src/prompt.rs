@@ -197,15 +197,13 @@ fn regions<'a>(_: &Session, arguments: &'a str) -> Result<(), ArgumentError<'a>>
 /// `bench`
 fn bench<'a>(_: &Session, arguments: &'a str) -> Result<(), ArgumentError<'a>> {
     command_line::no_arguments(arguments)?;
-    println!(
-        "A fresh heap like the kernel's, behind the same lock; what measuring costs is subtracted."
-    );
+    println!("A fresh heap like the kernel's. {}", run::LEGEND);
     if run::counts_instructions() {
         println!("All numbers are instructions, counted exactly.");
     } else {
         println!(
-            "All numbers are ticks of the CPU's time-stamp counter, and vary: it does not count instructions here. `make run \
-             ICOUNT=1` boots a machine where it does."
+            "All numbers are ticks of the CPU's time-stamp counter, and vary: it does not count instructions here.\n\
+             `make run ICOUNT=1` boots a machine where it does."
         );
     }
     if cfg!(debug_assertions) {

@@ -167,6 +167,10 @@ pub fn counts_instructions() -> bool {
     clock::counts_instructions()
 }
 
+/// What every table needs to be said of it.
+pub const LEGEND: &str = "Each single operation is measured, with its lock; what measuring costs is subtracted. \
+    masked: the longest time\nwith interrupts masked in any of them.";
+
 /// Runs every workload on a heap of the kernel's kind, and prints a table.
 ///
 /// # Errors
