@@ -34,7 +34,7 @@ fn main(boot_info: &'static mut BootInfo) -> ! {
         qemu::exit(Exit::Code(1));
     }
     println!(
-        "\nAll numbers are instructions, counted exactly. {}",
+        "\nAll numbers are instructions, counted exactly.\n{}",
         run::LEGEND
     );
     match compare().and_then(|()| alone()) {

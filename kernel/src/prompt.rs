@@ -197,7 +197,7 @@ fn regions<'a>(_: &Session, arguments: &'a str) -> Result<(), ArgumentError<'a>>
 /// `bench`
 fn bench<'a>(_: &Session, arguments: &'a str) -> Result<(), ArgumentError<'a>> {
     command_line::no_arguments(arguments)?;
-    println!("A fresh heap like the kernel's. {}", run::LEGEND);
+    println!("A fresh heap like the kernel's.\n{}", run::LEGEND);
     if run::counts_instructions() {
         println!("All numbers are instructions, counted exactly.");
     } else {
