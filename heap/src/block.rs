@@ -1,7 +1,7 @@
 //! A block's memory, or that of a part of a block: its header, and the runs of pages that it is divided into.
 //!
-//! Owns where things are: this is the one file that turns numbers of pages and chunks into pointers. Knows
-//! nothing of lists' order, classes' sizes or sources.
+//! Owns where things are: with [`crate::run`], this is the one file that turns numbers of pages and chunks into pointers.
+//! Knows nothing of lists' order, classes' sizes or sources.
 //!
 //! ```text
 //! block, 256 KiB, aligned to 256 KiB
@@ -42,32 +42,21 @@ use core::ops::Deref;
 use core::ptr::NonNull;
 
 use crate::bitmap::Bitmap;
-use crate::bitmapped_stack::NotTaken;
-use crate::bitmapped_stack::StackGroup;
 use crate::list::{Linked, Links};
-use crate::size_class::ClassIndex;
+use crate::run::{DESCRIPTOR_SIZE, Run, RunInfo, RunKind};
 use crate::trie::{Children, TrieNode};
-use crate::units::{
-    BLOCK_SIZE, CHUNKS_PER_STACK, PAGE_SIZE, PAGES_PER_BLOCK, block_base, page_in_block,
-};
+use crate::units::{BLOCK_SIZE, PAGE_SIZE, PAGES_PER_BLOCK, block_base, page_in_block};
 
-/// Bytes of a block's header for each page, and of the block's own part.
-const DESCRIPTOR_SIZE: usize = PAGE_SIZE / PAGES_PER_BLOCK;
-
+const _: () = assert!(
+    DESCRIPTOR_SIZE * PAGES_PER_BLOCK == PAGE_SIZE,
+    "a block's own part and a descriptor for each other page fill the header"
+);
 const _: () = assert!(
     size_of::<BlockInfo>() <= DESCRIPTOR_SIZE,
     "the block's part takes the place of descriptor 0"
 );
 const _: () = assert!(
-    size_of::<RunInfo>() <= DESCRIPTOR_SIZE,
-    "a page's descriptor has 64 bytes"
-);
-const _: () = assert!(
     align_of::<BlockInfo>() <= DESCRIPTOR_SIZE,
-    "descriptors are aligned to 64 bytes"
-);
-const _: () = assert!(
-    align_of::<RunInfo>() <= DESCRIPTOR_SIZE,
     "descriptors are aligned to 64 bytes"
 );
 
@@ -94,62 +83,6 @@ pub(crate) struct BlockInfo {
     children: Children<Block>,
 }
 
-/// What a run of pages is used for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum RunKind {
-    /// Stacks of chunks, of the list with this number.
-    Stacks(ClassIndex),
-    /// One allocation.
-    Whole,
-}
-
-/// What a run of pages knows of itself.
-#[derive(Debug)]
-pub(crate) struct RunInfo {
-    /// The stacks, empty of chunks in a run of kind `Whole`.
-    pub(crate) stacks: StackGroup,
-    /// The first byte.
-    start: NonNull<u8>,
-    /// Neighbours in the list of stacks with room.
-    links: Links<Run>,
-    /// Chunks there are.
-    capacity: u16,
-    /// Chunks taken.
-    used: Cell<u16>,
-    /// Chunks from this one on have never come back since their pages came as zeros: those that are free were never handed
-    /// out. In a run of kind `Whole`, 0 says that all of it is zero. [`NEVER_ZERO`] otherwise.
-    zero_from: Cell<u16>,
-    /// Length in pages.
-    pages: Cell<u8>,
-    /// What the pages are used for.
-    pub(crate) kind: RunKind,
-}
-
-/// No chunk of a run has this number.
-const NEVER_ZERO: u16 = u16::MAX;
-
-/// A chunk, run or region for the user.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Memory {
-    /// The first byte.
-    pub(crate) start: NonNull<u8>,
-    /// Every byte is known to be 0.
-    pub(crate) is_zeroed: bool,
-}
-
-/// What a run gave.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Taken {
-    /// The chunk.
-    pub(crate) chunk: Memory,
-    /// The run.
-    pub(crate) run: Run,
-    /// No other chunk of the run is taken.
-    pub(crate) is_first: bool,
-    /// No other chunk of the run is free.
-    pub(crate) is_last: bool,
-}
-
 /// A block, or part of a block, that the heap holds.
 ///
 /// # Invariants
@@ -159,15 +92,6 @@ pub(crate) struct Taken {
 /// name pages behind the first one and before `end` alone.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Block(NonNull<BlockInfo>);
-
-/// A run of pages that the heap has in use.
-///
-/// # Invariants
-///
-/// The pointer is that of an initialised descriptor in the header of a [`Block`], and carries the provenance of all of
-/// that block.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Run(NonNull<RunInfo>);
 
 impl Block {
     /// Writes a header into the first page of `memory`, all other pages free.
@@ -198,6 +122,16 @@ impl Block {
         }
         // INVARIANT: the caller's promise, and the header just written.
         Self(info)
+    }
+
+    /// Returns the block that `run` lies in.
+    #[inline]
+    pub(crate) fn of(run: Run) -> Self {
+        let descriptor = run.descriptor();
+        let offset = descriptor.addr().get() % PAGE_SIZE;
+        // INVARIANT: a descriptor lies in the header of its block, and its pointer is valid for all of the block.
+        // SAFETY: the header is a page, aligned to a page, and begins `offset` bytes before the descriptor.
+        Self(unsafe { descriptor.byte_sub(offset) }.cast())
     }
 
     /// Returns the memory as the source gave it.
@@ -294,28 +228,44 @@ impl Block {
             "a run is made of free pages"
         );
         let is_zeroed = self.touch(range);
-        let run = self.descriptor(first);
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "a group holds at most 256 chunks"
-        )]
-        let info = RunInfo {
-            stacks: StackGroup::new(chunks),
-            start: self.page(first),
-            links: Links::default(),
-            capacity: chunks as u16,
-            used: Cell::new(0),
-            zero_from: Cell::new(if is_zeroed { 0 } else { NEVER_ZERO }),
-            pages: Cell::new(narrow(pages)),
-            kind,
-        };
+        let place = self.descriptor(first);
         // SAFETY: the descriptor lies in the header behind `BlockInfo`, because page 0 is never free, and the heap owns
-        // the header; it is aligned to 64 bytes. No handle of it is in use: its page was free.
-        unsafe { run.write(info) };
+        // the header; it is aligned to 64 bytes. No handle of it is in use: its page was free. The pages are the block's.
+        let run = unsafe { Run::install(place, self.page(first), pages, kind, chunks, is_zeroed) };
         self.free.set(self.free.get().without(range));
         self.leads.set(self.leads.get().with(mirrored(first)));
-        // INVARIANT: just initialised; the pointer came from the block's own.
-        Run(run)
+        run
+    }
+
+    /// Closes `run`, one of this block's: all of its pages are free. Every handle of it is void afterwards.
+    pub(crate) fn close_run(self, run: Run) {
+        let first = run.first_page();
+        self.leads.set(self.leads.get().without(mirrored(first)));
+        self.free
+            .set(self.free.get().with(Bitmap::run(first, run.pages())));
+    }
+
+    /// Makes `run`, one of this block's, `pages` long, if the pages behind it allow that. Shrinking always succeeds.
+    pub(crate) fn resize_run(self, run: Run, pages: usize) -> bool {
+        let end = run.first_page() + run.pages();
+        let new_end = run.first_page() + pages;
+        if new_end > PAGES_PER_BLOCK {
+            return false;
+        }
+        let free = self.free.get();
+        if new_end > end {
+            let behind = Bitmap::run(end, new_end - end);
+            if !free.contains_all(behind) {
+                return false;
+            }
+            self.free.set(free.without(behind));
+            self.touch(behind);
+        } else if new_end < end {
+            self.free
+                .set(free.with(Bitmap::run(new_end, end - new_end)));
+        }
+        run.set_pages(pages);
+        true
     }
 
     /// Notes that the pages of `range` may hold anything from now on. Returns whether all of them were zero till now.
@@ -342,8 +292,9 @@ impl Block {
     pub(crate) fn run_before(self, leads: Bitmap, page: usize) -> Option<(Run, usize)> {
         debug_assert!(leads == self.leads(), "the block's own leads");
         let distance = leads.distance_from(PAGES_PER_BLOCK - 1 - page)?;
-        // INVARIANT: `leads` names the pages whose descriptors `open_run` has written.
-        Some((Run(self.descriptor(page - distance)), distance))
+        // SAFETY: `leads` names the pages whose descriptors `open_run` has written.
+        let run = unsafe { Run::from_descriptor(self.descriptor(page - distance)) };
+        Some((run, distance))
     }
 
     /// Returns the run that `page` belongs to, or `None` for the header, for free pages and for those that are not there.
@@ -397,154 +348,6 @@ fn narrow(pages: usize) -> u8 {
     }
 }
 
-impl Run {
-    /// Returns the block that the run lies in.
-    #[inline]
-    pub(crate) fn block(self) -> Block {
-        let offset = self.0.addr().get() % PAGE_SIZE;
-        // INVARIANT: a descriptor lies in the header of its block, and the pointer is valid for all of the block.
-        // SAFETY: the header is a page, aligned to a page, and begins `offset` bytes before the descriptor.
-        Block(unsafe { self.0.byte_sub(offset) }.cast())
-    }
-
-    /// Returns the number of the run's first page, 1..=63.
-    #[inline]
-    pub(crate) fn first_page(self) -> usize {
-        self.0.addr().get() % PAGE_SIZE / DESCRIPTOR_SIZE
-    }
-
-    /// Returns the first byte of the run.
-    #[inline]
-    pub(crate) fn start(self) -> NonNull<u8> {
-        self.start
-    }
-
-    /// Returns the address of the run.
-    #[inline]
-    pub(crate) fn address(self) -> usize {
-        self.start.addr().get()
-    }
-
-    /// Returns the length in pages.
-    pub(crate) fn pages(self) -> usize {
-        self.pages.get().into()
-    }
-
-    /// Returns how many chunks there are.
-    pub(crate) fn capacity(self) -> usize {
-        self.capacity.into()
-    }
-
-    /// Returns how many stacks of up to 64 chunks there are.
-    pub(crate) fn stack_count(self) -> usize {
-        self.capacity().div_ceil(CHUNKS_PER_STACK)
-    }
-
-    /// Returns how many chunks are taken.
-    pub(crate) fn used(self) -> usize {
-        self.used.get().into()
-    }
-
-    /// Returns whether every chunk is taken.
-    pub(crate) fn is_full(self) -> bool {
-        self.used.get() == self.capacity
-    }
-
-    /// Returns whether all of the run, which is one allocation, is zero. Asked once, before it is handed out.
-    pub(crate) fn is_zeroed(self) -> bool {
-        self.zero_from.get() == 0
-    }
-
-    /// Returns the first byte of chunk `chunk` of `chunk_size` bytes.
-    #[inline]
-    pub(crate) fn chunk(self, chunk: usize, chunk_size: usize) -> NonNull<u8> {
-        debug_assert!(
-            chunk < self.capacity() && (chunk + 1) * chunk_size <= self.pages() * PAGE_SIZE,
-            "in the run"
-        );
-        // SAFETY: the run has `capacity` chunks by construction, so the chunk lies in the run's pages, in its block.
-        unsafe { self.start().add(chunk * chunk_size) }
-    }
-
-    /// Takes the lowest free chunk, of `chunk_size` bytes.
-    #[inline(always)]
-    pub(crate) fn take_chunk(self, chunk_size: usize) -> Option<Taken> {
-        let (chunk, others) = self.stacks.take()?;
-        let used = self.used.get() + 1;
-        self.used.set(used);
-        Some(Taken {
-            chunk: Memory {
-                start: self.chunk(chunk, chunk_size),
-                is_zeroed: chunk >= usize::from(self.zero_from.get()),
-            },
-            run: self,
-            is_first: used == 1,
-            // While there is one in the same word, the others need no look.
-            is_last: others.is_empty() && used == self.capacity,
-        })
-    }
-
-    /// Takes `chunk` back, and returns how many were taken with it.
-    ///
-    /// # Errors
-    ///
-    /// [`NotTaken`], with nothing changed, when it is free already.
-    #[inline(always)]
-    pub(crate) fn put_chunk(self, chunk: usize) -> Result<usize, NotTaken> {
-        self.stacks.put(chunk)?;
-        let used = self.used.get();
-        self.used.set(used - 1);
-        if chunk >= usize::from(self.zero_from.get()) {
-            self.not_zero_below(chunk + 1);
-        }
-        Ok(used.into())
-    }
-
-    /// Notes that chunks below `chunk` may hold anything.
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "a group holds at most 256 chunks"
-    )]
-    fn not_zero_below(self, chunk: usize) {
-        self.zero_from.set(chunk as u16);
-    }
-
-    /// Gives all pages back to the block. Every handle of this run is void afterwards.
-    pub(crate) fn close(self) {
-        let block = self.block();
-        let first = self.first_page();
-        block.leads.set(block.leads.get().without(mirrored(first)));
-        block
-            .free
-            .set(block.free.get().with(Bitmap::run(first, self.pages())));
-    }
-
-    /// Makes the run `pages` long, if the pages behind it allow that. Shrinking always succeeds.
-    pub(crate) fn resize(self, pages: usize) -> bool {
-        let block = self.block();
-        let end = self.first_page() + self.pages();
-        let new_end = self.first_page() + pages;
-        if new_end > PAGES_PER_BLOCK {
-            return false;
-        }
-        let free = block.free.get();
-        if new_end > end {
-            let behind = Bitmap::run(end, new_end - end);
-            if !free.contains_all(behind) {
-                return false;
-            }
-            block.free.set(free.without(behind));
-            block.touch(behind);
-        } else if new_end < end {
-            block
-                .free
-                .set(free.with(Bitmap::run(new_end, end - new_end)));
-        }
-        self.pages.set(narrow(pages));
-        true
-    }
-}
-
 impl Deref for Block {
     type Target = BlockInfo;
 
@@ -554,22 +357,7 @@ impl Deref for Block {
     }
 }
 
-impl Deref for Run {
-    type Target = RunInfo;
-
-    fn deref(&self) -> &RunInfo {
-        // SAFETY: initialised and valid (invariant); only shared references to it exist, and its fields are cells.
-        unsafe { self.0.as_ref() }
-    }
-}
-
 impl Linked for Block {
-    fn links(&self) -> &Links<Self> {
-        &self.links
-    }
-}
-
-impl Linked for Run {
     fn links(&self) -> &Links<Self> {
         &self.links
     }
@@ -594,11 +382,5 @@ pub(crate) const fn block_key(address: usize) -> u64 {
 impl fmt::Debug for Block {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Block({:#x})", self.address())
-    }
-}
-
-impl fmt::Debug for Run {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Run({:#x})", self.0.addr())
     }
 }

@@ -9,8 +9,9 @@ use core::error::Error;
 use core::fmt;
 
 use crate::bitmap::Bitmap;
-use crate::block::{Block, Run, RunKind};
+use crate::block::Block;
 use crate::factory_chain::FactoryChain;
+use crate::run::{Run, RunKind};
 use crate::size_class::{ClassIndex, LISTS};
 use crate::sized_allocator::Counters;
 use crate::units::PAGES_PER_BLOCK;

@@ -18,7 +18,7 @@
 use core::alloc::Layout;
 use core::ptr::NonNull;
 
-use crate::block::{Block, Memory, Run, RunKind, Taken};
+use crate::block::Block;
 use crate::holdings::Holdings;
 use crate::locate::Located;
 use crate::memory_source::MemorySource;
@@ -26,9 +26,8 @@ use crate::misuse::Misuse;
 use crate::page_runs::{LARGEST_RESERVE, run_around};
 use crate::quarantine::Waiting;
 use crate::regions::Region;
-use crate::size_class::{
-    ClassIndex, LARGEST_CHUNK, LISTS, Placement, placement,
-};
+use crate::run::{Memory, Run, RunKind};
+use crate::size_class::{ClassIndex, LARGEST_CHUNK, LISTS, Placement, placement};
 use crate::sized_allocator::SizedAllocator;
 use crate::totals::Totals;
 use crate::units::{BLOCK_SIZE, PAGE_SIZE};
@@ -53,35 +52,6 @@ pub(crate) struct FactoryChain {
     pub(crate) totals: Totals,
 }
 
-/// What became of a chunk that was given back.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum TakenBack {
-    /// It is free, and nothing is left to do.
-    Done,
-    /// It is free, and was the last one taken of this stack: see [`FactoryChain::emptied`].
-    Emptied(Run),
-    /// Nothing: what was given back is no chunk, or not rightly given back.
-    NotAtHand,
-}
-
-/// What became of a chunk that shall have another size.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Resized {
-    /// It has it, and this is the heap's own pointer to it.
-    InPlace(NonNull<u8>),
-    /// Its contents are to be copied, and it is to be given back then.
-    ToBeMoved {
-        /// Where to.
-        new: NonNull<u8>,
-        /// The stack of the old chunk.
-        run: Run,
-        /// The old chunk's number.
-        chunk: usize,
-    },
-    /// Nothing: it is no chunk, or none of the new size is at hand.
-    NotAtHand,
-}
-
 // SAFETY: the chain's pointers lead to memory that the source gave to this heap and to nobody else, so it may be entered
 // from any thread, one at a time: none of it is bound to a thread.
 unsafe impl Send for FactoryChain {}
@@ -95,14 +65,6 @@ impl FactoryChain {
             reserve: 0,
             totals: Totals::new(),
         }
-    }
-
-    /// Hands out a chunk of `class` for `size` bytes if a stack has one: the usual case, and the short way.
-    #[inline(always)]
-    pub(crate) fn allocate_at_hand(&mut self, class: ClassIndex, size: usize) -> Option<Taken> {
-        let taken = self.lists[class.get()].allocate(class.class().chunk_size())?;
-        self.totals.count_requested(size);
-        Some(taken)
     }
 
     /// Follows up on a stack that got its first chunk.
@@ -160,40 +122,6 @@ impl FactoryChain {
         Some(memory)
     }
 
-    /// Takes back a chunk of `class` that was handed out for `size` bytes: the usual case, and the short way.
-    #[inline(always)]
-    pub(crate) fn deallocate_at_hand(
-        &mut self,
-        address: usize,
-        class: ClassIndex,
-        size: usize,
-    ) -> TakenBack {
-        let Some((run, chunk)) = self.chunk_at_hand(address, class) else {
-            return TakenBack::NotAtHand;
-        };
-        self.take_back(class, size, run, chunk)
-    }
-
-    /// Takes back a chunk of `class` that was handed out for `size` bytes and was found at hand.
-    #[inline(always)]
-    pub(crate) fn take_back(
-        &mut self,
-        class: ClassIndex,
-        size: usize,
-        run: Run,
-        chunk: usize,
-    ) -> TakenBack {
-        let Ok(is_empty) = self.lists[class.get()].deallocate(run, chunk) else {
-            return TakenBack::NotAtHand;
-        };
-        self.totals.uncount_requested(size);
-        if is_empty {
-            TakenBack::Emptied(run)
-        } else {
-            TakenBack::Done
-        }
-    }
-
     /// Takes back what was handed out for `layout`, whatever it is.
     ///
     /// # Errors
@@ -221,48 +149,6 @@ impl FactoryChain {
         }
         self.totals.uncount_requested(layout.size());
         Ok(())
-    }
-
-    /// Makes a live chunk of `class`, handed out for `size` bytes, one for `new_size` bytes: where it stands if that is the
-    /// class that serves these too, else with another chunk. The usual case, and the short way.
-    #[inline(always)]
-    pub(crate) fn resize_at_hand(
-        &mut self,
-        address: usize,
-        (class, size): (ClassIndex, usize),
-        (new_class, new_size): (ClassIndex, usize),
-    ) -> Resized {
-        let Some((run, chunk)) = self.chunk_at_hand(address, class) else {
-            return Resized::NotAtHand;
-        };
-        if run.stacks.is_free(chunk) {
-            return Resized::NotAtHand;
-        }
-        if new_class == class {
-            self.totals.uncount_requested(size);
-            self.totals.count_requested(new_size);
-            return Resized::InPlace(run.chunk(chunk, class.class().chunk_size()));
-        }
-        match self.take_chunk(new_class) {
-            Some(memory) => {
-                self.totals.count_requested(new_size);
-                Resized::ToBeMoved {
-                    new: memory.start,
-                    run,
-                    chunk,
-                }
-            }
-            None => Resized::NotAtHand,
-        }
-    }
-
-    /// Finds the chunk of `class` that begins at `address`, taken or free, unless more is to be looked at.
-    #[inline(always)]
-    fn chunk_at_hand(&self, address: usize, class: ClassIndex) -> Option<(Run, usize)> {
-        if self.holdings.quarantine.is_on() {
-            return None;
-        }
-        self.holdings.runs.find_chunk_at_hand(address, class)
     }
 
     /// Makes a live object fit `new_size` bytes where it stands, and returns a pointer to it: the heap's own, because the
@@ -370,8 +256,7 @@ impl FactoryChain {
         self.reserve = blocks.min(LARGEST_RESERVE);
         // First, because a block out of the reserve takes the one place that a block falling idle needs.
         self.empty_quarantine(source);
-        while self.holdings.runs.reserved_count() > self.reserve
-            && self.holdings.runs.use_reserve()
+        while self.holdings.runs.reserved_count() > self.reserve && self.holdings.runs.use_reserve()
         {
             self.trim_one(source);
         }
@@ -418,7 +303,7 @@ impl FactoryChain {
     }
 
     /// Takes a chunk from the list of `class`, if it has one.
-    fn take_chunk(&mut self, class: ClassIndex) -> Option<Memory> {
+    pub(crate) fn take_chunk(&mut self, class: ClassIndex) -> Option<Memory> {
         let taken = self.lists[class.get()].allocate(class.class().chunk_size())?;
         if taken.is_first {
             self.woken(taken.run);
@@ -515,7 +400,7 @@ impl FactoryChain {
 
     /// Follows up on a stack that lost its last chunk: its pages go back, unless its list keeps it as the spare.
     pub(crate) fn emptied<S: MemorySource>(&mut self, run: Run, source: &S) {
-        let block = run.block();
+        let block = Block::of(run);
         self.holdings.runs.mark_empty(run);
         if let RunKind::Stacks(class) = run.kind {
             if self.lists[class.get()].emptied(run) {
@@ -580,7 +465,7 @@ impl FactoryChain {
 
     /// Takes back a run that is one allocation.
     fn deallocate_run<S: MemorySource>(&mut self, run: Run, source: &S) {
-        let block = run.block();
+        let block = Block::of(run);
         self.totals.whole_pages -= run.pages();
         self.totals.whole_frees += 1;
         self.holdings.runs.mark_empty(run);

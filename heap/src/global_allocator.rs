@@ -9,14 +9,14 @@ use core::ptr::{self, NonNull};
 
 use lock_api::RawMutex;
 
-use crate::block::{Memory, Run};
+use crate::at_hand::{Resized, TakenBack};
 use crate::check::{Corruption, check};
-use crate::factory_chain::{Resized, TakenBack};
 use crate::lock::{Entered, Lock};
 use crate::memory_source::MemorySource;
 use crate::misuse::Misuse;
 use crate::page_runs::KEPT_BLOCKS;
 use crate::place::{Object, Place};
+use crate::run::{Memory, Run};
 use crate::shrinkers::{Shrinker, TooManyShrinkers};
 use crate::size_class::class_of;
 use crate::statistics::Statistics;
@@ -215,8 +215,8 @@ impl<S: MemorySource, R: RawMutex> Allocator<S, R> {
     /// Hands out memory.
     pub(crate) fn allocate(&self, layout: Layout) -> Option<Memory> {
         let mut guarded = self.lock.enter();
-        let taken = class_of(layout)
-            .and_then(|class| guarded.chain.allocate_at_hand(class, layout.size()));
+        let taken =
+            class_of(layout).and_then(|class| guarded.chain.allocate_at_hand(class, layout.size()));
         match taken {
             Some(taken) => {
                 if taken.is_first {

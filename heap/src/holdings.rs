@@ -11,7 +11,7 @@
 use core::alloc::Layout;
 use core::ptr::NonNull;
 
-use crate::block::{Block, Memory};
+use crate::block::Block;
 use crate::gone_back::GoneBack;
 use crate::locate::Lookup;
 use crate::memory_source::MemorySource;
@@ -19,6 +19,7 @@ use crate::misuse::{Misuse, MisuseKind};
 use crate::page_runs::PageRuns;
 use crate::quarantine::Quarantine;
 use crate::regions::{LiveRegions, Region};
+use crate::run::Memory;
 use crate::units::{BLOCK_SIZE, PAGE_SIZE, PAGES_PER_BLOCK, block_base, page_in_block};
 
 /// All memory of a heap.

@@ -32,6 +32,7 @@ mod units;
 
 // Where memory comes from, how it is divided, and what is known of it.
 mod block;
+mod directory;
 mod gone_back;
 mod holdings;
 mod locate;
@@ -40,6 +41,7 @@ mod misuse;
 mod page_runs;
 mod quarantine;
 mod regions;
+mod run;
 mod sources;
 
 // Layer 1: 64 chunks in a word.
@@ -49,7 +51,7 @@ mod bitmapped_stack;
 mod sized_allocator;
 
 // Layer 3: which list, and what happens when it runs dry.
-mod directory;
+mod at_hand;
 mod factory_chain;
 
 // Layer 4: who may enter, and whom to ask when memory is out.

@@ -8,13 +8,14 @@
 use core::alloc::Layout;
 use core::ptr::NonNull;
 
-use crate::block::{Block, Run, RunKind};
+use crate::block::Block;
 use crate::gone_back::GoneBack;
 use crate::misuse::{Misuse, MisuseKind};
 use crate::page_runs::{PageRuns, run_around};
 use crate::place::{Object, ObjectKind, ObjectState, Place};
 use crate::quarantine::Quarantine;
 use crate::regions::{LiveRegions, Region};
+use crate::run::{Run, RunKind};
 use crate::size_class::{ClassIndex, Placement, placement};
 use crate::units::{BLOCK_SIZE, PAGE_SIZE, page_in_block};
 
@@ -40,9 +41,7 @@ impl Located {
     /// Returns the first byte, by the heap's own pointer.
     pub(crate) fn start(self) -> NonNull<u8> {
         match self {
-            Self::Chunk { run, class, chunk } => {
-                run.chunk(chunk, class.class().chunk_size())
-            }
+            Self::Chunk { run, class, chunk } => run.chunk(chunk, class.class().chunk_size()),
             Self::Whole(run) => run.start(),
             Self::Region(region) => region.start,
         }

@@ -14,13 +14,12 @@
 //! Cost: constant, but for aligned runs, which may look at up to [`ALIGNED_TRIES`] blocks.
 
 use crate::bitmap::Bitmap;
-use crate::block::{Block, Run, RunKind};
+use crate::block::Block;
 use crate::directory::Directory;
 use crate::list::List;
+use crate::run::{Run, RunKind};
 use crate::size_class::ClassIndex;
-use crate::units::{
-    LONGEST_RUN_PAGES, PAGE_SIZE, PAGES_PER_BLOCK, page_in_block,
-};
+use crate::units::{LONGEST_RUN_PAGES, PAGE_SIZE, PAGES_PER_BLOCK, page_in_block};
 
 /// Idle blocks that the heap keeps rather than give them back at once: 4, which is 1 MiB.
 ///
@@ -273,10 +272,10 @@ impl PageRuns {
 
     /// Closes `run`, which holds nothing of the user's.
     pub(crate) fn close(&mut self, run: Run) {
-        let block = run.block();
+        let block = Block::of(run);
         let first = run.first_page();
         self.free_pages += run.pages();
-        run.close();
+        block.close_run(run);
         self.directory.update(block);
         // No other run of free pages has changed.
         let around = block.free.get().run_around(first);
@@ -285,9 +284,9 @@ impl PageRuns {
 
     /// Makes `run`, which is live, `pages` long, if the pages behind it allow that.
     pub(crate) fn resize(&mut self, run: Run, pages: usize) -> bool {
-        let block = run.block();
+        let block = Block::of(run);
         let before = run.pages();
-        if !run.resize(pages) {
+        if !block.resize_run(run, pages) {
             return false;
         }
         block.set_live_pages(block.live_pages() - before + pages);
@@ -298,7 +297,7 @@ impl PageRuns {
 
     /// Notes that `run` holds something of the user's from now on.
     pub(crate) fn mark_live(&mut self, run: Run) {
-        let block = run.block();
+        let block = Block::of(run);
         if block.is_idle() {
             self.remove_idle(block);
         }
@@ -307,7 +306,7 @@ impl PageRuns {
 
     /// Notes that `run` holds nothing of the user's any more.
     pub(crate) fn mark_empty(&mut self, run: Run) {
-        let block = run.block();
+        let block = Block::of(run);
         block.set_live_pages(block.live_pages() - run.pages());
         if block.is_idle() {
             self.add_idle(block);

@@ -137,7 +137,10 @@ impl ClassIndex {
     }
 
     /// Returns the index of row `row`, below [`LISTS`].
-    #[expect(clippy::cast_possible_truncation, reason = "there are fewer than 256 lists")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "there are fewer than 256 lists"
+    )]
     const fn of_row(row: usize) -> Self {
         Self(NonZeroU8::MIN.saturating_add(row as u8))
     }
@@ -179,7 +182,11 @@ impl SizeClass {
     /// Returns the most pages that a stack may take.
     pub(crate) const fn most_pages(&self) -> usize {
         let in_words = STACKS_PER_RUN * CHUNKS_PER_STACK * self.chunk_size() / PAGE_SIZE;
-        if in_words < LONGEST_STACK { in_words } else { LONGEST_STACK }
+        if in_words < LONGEST_STACK {
+            in_words
+        } else {
+            LONGEST_STACK
+        }
     }
 
     /// Returns how many chunks a stack of `pages` pages holds.

@@ -15,8 +15,8 @@
 //! Cost: constant.
 
 use crate::bitmapped_stack::NotTaken;
-use crate::block::{Run, RunKind, Taken};
 use crate::list::List;
+use crate::run::{Run, RunKind, Taken};
 use crate::size_class::ClassIndex;
 
 /// All stacks of one size. A cache line long, so that no two lists share one.

@@ -73,7 +73,8 @@ fn assert_like(bitmap: Bitmap, model: &Model) {
                 })
                 .count()
             };
-            let around = run(&|number| number.checked_add(1)) + run(&|number| number.checked_sub(1));
+            let around =
+                run(&|number| number.checked_add(1)) + run(&|number| number.checked_sub(1));
             assert_eq!(bitmap.run_around(limit), around - 1);
         }
         let above = members.iter().copied().filter(|member| *member >= limit);

@@ -3,7 +3,8 @@
 use core::alloc::Layout;
 
 use super::{
-    CLASSES, ClassIndex, LARGEST_CHUNK, LONGEST_STACK, Placement, ROWS, SMALLEST_CHUNK, STACKS_PER_RUN, placement,
+    CLASSES, ClassIndex, LARGEST_CHUNK, LONGEST_STACK, Placement, ROWS, SMALLEST_CHUNK,
+    STACKS_PER_RUN, placement,
 };
 use crate::units::{BLOCK_SIZE, CHUNKS_PER_STACK, LONGEST_RUN_PAGES, PAGE_SIZE, PAGES_PER_BLOCK};
 
@@ -44,7 +45,9 @@ fn every_stack_fits_a_run_and_four_words() {
         assert!(class.chunks_in(pages) <= STACKS_PER_RUN * CHUNKS_PER_STACK);
         assert!(class.chunks_in(class.fewest_pages()) >= 1);
         let most = class.most_pages();
-        assert!(most <= LONGEST_STACK && class.chunks_in(most) <= STACKS_PER_RUN * CHUNKS_PER_STACK);
+        assert!(
+            most <= LONGEST_STACK && class.chunks_in(most) <= STACKS_PER_RUN * CHUNKS_PER_STACK
+        );
         assert!(pages <= most || pages == 1);
     }
 }
@@ -190,7 +193,11 @@ fn stacks_lose_little_to_their_tails() {
         let class = index.class();
         let pages = class.pages();
         let tail = pages * PAGE_SIZE - class.chunks_in(pages) * class.chunk_size();
-        let part = if class.chunk_size() < PAGE_SIZE { 20 } else { 14 };
+        let part = if class.chunk_size() < PAGE_SIZE {
+            20
+        } else {
+            14
+        };
         assert!(tail * part <= pages * PAGE_SIZE, "{class:?} loses {tail}");
         assert!(class.chunk_size() > PAGE_SIZE || class.chunks_in(pages) >= 4);
     }

@@ -87,9 +87,7 @@ impl<'a> PageMap<'a> {
 
     /// Returns whether every page of a window is free; not if there is no such window.
     pub(crate) fn is_whole(self, window: usize) -> bool {
-        self.words
-            .get(window)
-            .is_some_and(|word| word.get() == ALL)
+        self.words.get(window).is_some_and(|word| word.get() == ALL)
     }
 
     /// Finds the best part of at least `least` pages in a window that `is_usable` allows by its address.

@@ -1,0 +1,274 @@
+//! A run of pages, and the stacks that it carries.
+//!
+//! Owns a run's descriptor: which of its chunks are taken, how many there are, and where they begin. With [`crate::block`],
+//! whose headers descriptors lie in, this is the one file that turns numbers of pages and chunks into pointers. Refuses to
+//! know which other runs its block has, and what its chunks' size is.
+//!
+//! A descriptor is 64 bytes, a cache line: all that a chunk's way out or back touches beside its list.
+//!
+//! Cost: constant.
+
+use core::cell::Cell;
+use core::fmt;
+use core::ops::Deref;
+use core::ptr::NonNull;
+
+use crate::bitmapped_stack::{NotTaken, StackGroup};
+use crate::list::{Linked, Links};
+use crate::size_class::ClassIndex;
+use crate::units::{CHUNKS_PER_STACK, PAGE_SIZE};
+
+/// Bytes of a descriptor.
+pub(crate) const DESCRIPTOR_SIZE: usize = 64;
+
+const _: () = assert!(
+    size_of::<RunInfo>() <= DESCRIPTOR_SIZE && align_of::<RunInfo>() <= DESCRIPTOR_SIZE,
+    "a page's descriptor has 64 bytes"
+);
+
+/// What a run of pages is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RunKind {
+    /// Stacks of chunks, of the list with this number.
+    Stacks(ClassIndex),
+    /// One allocation.
+    Whole,
+}
+
+/// What a run of pages knows of itself.
+#[derive(Debug)]
+pub(crate) struct RunInfo {
+    /// The stacks, empty of chunks in a run of kind `Whole`.
+    pub(crate) stacks: StackGroup,
+    /// The first byte.
+    start: NonNull<u8>,
+    /// Neighbours in the list of stacks with room.
+    links: Links<Run>,
+    /// Chunks there are.
+    capacity: u16,
+    /// Chunks taken.
+    used: Cell<u16>,
+    /// Chunks from this one on have never come back since their pages came as zeros: those that are free were never handed
+    /// out. In a run of kind `Whole`, 0 says that all of it is zero. [`NEVER_ZERO`] otherwise.
+    zero_from: Cell<u16>,
+    /// Length in pages.
+    pages: Cell<u8>,
+    /// What the pages are used for.
+    pub(crate) kind: RunKind,
+}
+
+/// No chunk of a run has this number.
+const NEVER_ZERO: u16 = u16::MAX;
+
+/// A chunk, run or region for the user.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Memory {
+    /// The first byte.
+    pub(crate) start: NonNull<u8>,
+    /// Every byte is known to be 0.
+    pub(crate) is_zeroed: bool,
+}
+
+/// What a run gave.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Taken {
+    /// The chunk.
+    pub(crate) chunk: Memory,
+    /// The run.
+    pub(crate) run: Run,
+    /// No other chunk of the run is taken.
+    pub(crate) is_first: bool,
+    /// No other chunk of the run is free.
+    pub(crate) is_last: bool,
+}
+
+/// A run of pages that the heap has in use.
+///
+/// # Invariants
+///
+/// The pointer is that of an initialised descriptor in the header of a [`Block`], and carries the provenance of all of
+/// that block.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Run(NonNull<RunInfo>);
+
+impl Run {
+    /// Writes the descriptor of a run of `pages` pages from `start` on, with `chunks` chunks.
+    ///
+    /// # Safety
+    ///
+    /// `place` is that of a descriptor in the header of a block, valid for writes and with provenance for all of the block;
+    /// no handle of it is in use. The pages are the block's, and used by nobody else as long as any copy of the handle is
+    /// in use. They are zero if `is_zeroed`, and hold the chunks, each of as many bytes as `kind` says.
+    pub(crate) unsafe fn install(
+        place: NonNull<RunInfo>,
+        start: NonNull<u8>,
+        pages: usize,
+        kind: RunKind,
+        chunks: usize,
+        is_zeroed: bool,
+    ) -> Self {
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a group holds at most 256 chunks, a block 64 pages"
+        )]
+        let info = RunInfo {
+            stacks: StackGroup::new(chunks),
+            start,
+            links: Links::default(),
+            capacity: chunks as u16,
+            used: Cell::new(0),
+            zero_from: Cell::new(if is_zeroed { 0 } else { NEVER_ZERO }),
+            pages: Cell::new(pages as u8),
+            kind,
+        };
+        // SAFETY: the caller's promise.
+        unsafe { place.write(info) };
+        // INVARIANT: just initialised; the rest is the caller's promise.
+        Self(place)
+    }
+
+    /// Returns the run whose descriptor this is.
+    ///
+    /// # Safety
+    ///
+    /// It was written by [`install`](Self::install), and the run is not closed.
+    #[inline(always)]
+    pub(crate) const unsafe fn from_descriptor(descriptor: NonNull<RunInfo>) -> Self {
+        Self(descriptor)
+    }
+
+    /// Returns the pointer to the descriptor, which is good for all of the block.
+    #[inline]
+    pub(crate) const fn descriptor(self) -> NonNull<RunInfo> {
+        self.0
+    }
+
+    /// Returns the number of the run's first page, 1..=63.
+    #[inline]
+    pub(crate) fn first_page(self) -> usize {
+        self.0.addr().get() % PAGE_SIZE / DESCRIPTOR_SIZE
+    }
+
+    /// Returns the first byte of the run.
+    #[inline]
+    pub(crate) fn start(self) -> NonNull<u8> {
+        self.start
+    }
+
+    /// Returns the address of the run.
+    #[inline]
+    pub(crate) fn address(self) -> usize {
+        self.start.addr().get()
+    }
+
+    /// Returns the length in pages.
+    pub(crate) fn pages(self) -> usize {
+        self.pages.get().into()
+    }
+
+    /// Notes the length in pages.
+    #[expect(clippy::cast_possible_truncation, reason = "a block has 64 pages")]
+    pub(crate) fn set_pages(self, pages: usize) {
+        self.pages.set(pages as u8);
+    }
+
+    /// Returns how many chunks there are.
+    pub(crate) fn capacity(self) -> usize {
+        self.capacity.into()
+    }
+
+    /// Returns how many stacks of up to 64 chunks there are.
+    pub(crate) fn stack_count(self) -> usize {
+        self.capacity().div_ceil(CHUNKS_PER_STACK)
+    }
+
+    /// Returns how many chunks are taken.
+    pub(crate) fn used(self) -> usize {
+        self.used.get().into()
+    }
+
+    /// Returns whether every chunk is taken.
+    pub(crate) fn is_full(self) -> bool {
+        self.used.get() == self.capacity
+    }
+
+    /// Returns whether all of the run, which is one allocation, is zero. Asked once, before it is handed out.
+    pub(crate) fn is_zeroed(self) -> bool {
+        self.zero_from.get() == 0
+    }
+
+    /// Returns the first byte of chunk `chunk` of `chunk_size` bytes.
+    #[inline]
+    pub(crate) fn chunk(self, chunk: usize, chunk_size: usize) -> NonNull<u8> {
+        debug_assert!(
+            chunk < self.capacity() && (chunk + 1) * chunk_size <= self.pages() * PAGE_SIZE,
+            "in the run"
+        );
+        // SAFETY: the run has `capacity` chunks by construction, so the chunk lies in the run's pages, in its block.
+        unsafe { self.start().add(chunk * chunk_size) }
+    }
+
+    /// Takes the lowest free chunk, of `chunk_size` bytes.
+    #[inline(always)]
+    pub(crate) fn take_chunk(self, chunk_size: usize) -> Option<Taken> {
+        let (chunk, others) = self.stacks.take()?;
+        let used = self.used.get() + 1;
+        self.used.set(used);
+        Some(Taken {
+            chunk: Memory {
+                start: self.chunk(chunk, chunk_size),
+                is_zeroed: chunk >= usize::from(self.zero_from.get()),
+            },
+            run: self,
+            is_first: used == 1,
+            // While there is one in the same word, the others need no look.
+            is_last: others.is_empty() && used == self.capacity,
+        })
+    }
+
+    /// Takes `chunk` back, and returns how many were taken with it.
+    ///
+    /// # Errors
+    ///
+    /// [`NotTaken`], with nothing changed, when it is free already.
+    #[inline(always)]
+    pub(crate) fn put_chunk(self, chunk: usize) -> Result<usize, NotTaken> {
+        self.stacks.put(chunk)?;
+        let used = self.used.get();
+        self.used.set(used - 1);
+        if chunk >= usize::from(self.zero_from.get()) {
+            self.not_zero_below(chunk + 1);
+        }
+        Ok(used.into())
+    }
+
+    /// Notes that chunks below `chunk` may hold anything.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a group holds at most 256 chunks"
+    )]
+    fn not_zero_below(self, chunk: usize) {
+        self.zero_from.set(chunk as u16);
+    }
+}
+
+impl Deref for Run {
+    type Target = RunInfo;
+
+    fn deref(&self) -> &RunInfo {
+        // SAFETY: initialised and valid (invariant); only shared references to it exist, and its fields are cells.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl Linked for Run {
+    fn links(&self) -> &Links<Self> {
+        &self.links
+    }
+}
+
+impl fmt::Debug for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Run({:#x})", self.0.addr())
+    }
+}
