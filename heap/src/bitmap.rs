@@ -55,7 +55,7 @@ impl Bitmap {
     #[inline]
     pub(crate) const fn run(start: usize, len: usize) -> Self {
         debug_assert!(len > 0 && start + len <= 64, "numbers of the word's");
-        Self((u64::MAX >> (64 - len) % 64) << start % 64)
+        Self((u64::MAX >> ((64 - len) % 64)) << (start % 64))
     }
 
     /// Returns the multiples of `step`, a power of two; only 0 for `step >= 64`.
