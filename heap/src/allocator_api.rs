@@ -39,9 +39,7 @@ impl<S: MemorySource, R: RawMutex> Allocator<S, R> {
     ) -> Result<NonNull<[u8]>, AllocError> {
         let kept = old.size().min(new.size());
         if old.align() == new.align() && old.size() > 0 && new.size() > 0 {
-            let resized = self
-                .resize(object.as_ptr(), old, new.size())
-                .ok_or(AllocError)?;
+            let resized = self.resize(object.as_ptr(), old, new).ok_or(AllocError)?;
             if let Some(object) = resized {
                 if zeroed {
                     // SAFETY: the object has `new.size()` bytes now, and what is kept is at most as much.

@@ -45,14 +45,13 @@ impl BitmappedStack {
         }
     }
 
-    /// Takes the lowest free chunk, and returns the others that are free beside it.
+    /// Takes the lowest free chunk.
     #[inline(always)]
-    pub(crate) fn take(&self) -> Option<(usize, Bitmap)> {
+    pub(crate) fn take(&self) -> Option<usize> {
         let free = self.free.get();
         let chunk = free.lowest()?;
-        let others = free.without_lowest();
-        self.free.set(others);
-        Some((chunk, others))
+        self.free.set(free.without_lowest());
+        Some(chunk)
     }
 
     /// Takes `chunk` (0..=63) back.
@@ -108,12 +107,12 @@ impl StackGroup {
         group
     }
 
-    /// Takes the lowest free chunk of the group, and returns the others that are free in its stack.
+    /// Takes the lowest free chunk of the group.
     #[inline(always)]
-    pub(crate) fn take(&self) -> Option<(usize, Bitmap)> {
+    pub(crate) fn take(&self) -> Option<usize> {
         for (number, stack) in self.stacks.iter().enumerate() {
-            if let Some((chunk, others)) = stack.take() {
-                return Some((number * CHUNKS_PER_STACK + chunk, others));
+            if let Some(chunk) = stack.take() {
+                return Some(number * CHUNKS_PER_STACK + chunk);
             }
         }
         None

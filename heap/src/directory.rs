@@ -43,8 +43,8 @@ struct Latest {
 /// How many blocks have a place.
 #[derive(Clone, Copy, Debug)]
 struct Crowd {
-    /// Their number, as far as it is of interest: of more than can be counted, it is never 0 again.
-    count: u16,
+    /// Their number. Where it has been more than can be counted, it is never 0 again.
+    count: u8,
     /// Whether they are in the tree.
     is_searched: bool,
 }
@@ -112,11 +112,9 @@ impl Directory {
         if count > 0 {
             if !is_searched {
                 // A place that is not searched has its only block as the latest.
-                self.latest[place]
-                    .block
-                    .get()
-                    .into_iter()
-                    .for_each(|only| self.tree.insert(only));
+                if let Some(only) = self.latest[place].block.get() {
+                    self.tree.insert(only);
+                }
             }
             self.tree.insert(block);
         }
@@ -134,7 +132,7 @@ impl Directory {
         if crowd.is_searched {
             self.tree.remove(block);
         }
-        if crowd.count < u16::MAX {
+        if crowd.count < u8::MAX {
             crowd.count -= 1;
         }
         // The last one of a place may stay in the tree; when it is gone, so is the need to search.

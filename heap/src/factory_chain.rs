@@ -151,8 +151,8 @@ impl FactoryChain {
         Ok(())
     }
 
-    /// Makes a live object fit `new_size` bytes where it stands, and returns a pointer to it: the heap's own, because the
-    /// caller's may be good for no more than the object had. `None` when it has to move.
+    /// Makes a live object, handed out for `old`, fit `new`, of the same alignment, where it stands, and returns a pointer to
+    /// it: the heap's own, because the caller's may be good for no more than the object had. `None` when it has to move.
     ///
     /// # Errors
     ///
@@ -160,20 +160,17 @@ impl FactoryChain {
     pub(crate) fn resize<S: MemorySource>(
         &mut self,
         address: usize,
-        layout: Layout,
-        new_size: usize,
+        old: Layout,
+        new: Layout,
         source: &S,
     ) -> Result<Option<NonNull<u8>>, Misuse> {
-        let located = self.holdings.lookup().locate(address, layout)?;
+        let located = self.holdings.lookup().locate(address, old)?;
         if let Located::Chunk { run, chunk, .. } = located {
             if run.stacks.is_free(chunk) || self.holdings.quarantine.holds(address) {
-                return Err(self.holdings.lookup().describe(address, layout));
+                return Err(self.holdings.lookup().describe(address, old));
             }
         }
-        let Ok(new_layout) = Layout::from_size_align(new_size, layout.align()) else {
-            return Ok(None);
-        };
-        let fits = match (located, placement(new_layout)) {
+        let fits = match (located, placement(new)) {
             (Located::Chunk { class, .. }, Placement::Chunk(new_class)) => class == new_class,
             (Located::Whole(run), Placement::Run { pages, .. }) => self.resize_run(run, pages),
             (Located::Region(region), Placement::Region { size, .. }) => {
@@ -188,8 +185,8 @@ impl FactoryChain {
         if !fits {
             return Ok(None);
         }
-        self.totals.uncount_requested(layout.size());
-        self.totals.count_requested(new_size);
+        self.totals.uncount_requested(old.size());
+        self.totals.count_requested(new.size());
         Ok(Some(located.start()))
     }
 

@@ -401,7 +401,7 @@ impl<S: MemorySource, R: RawMutex> Allocator<S, R> {
     /// Makes a live object, handed out for `old`, one for `new`, whatever they are.
     #[cold]
     fn reallocate_slowly(&self, pointer: *mut u8, old: Layout, new: Layout) -> Option<NonNull<u8>> {
-        if let Some(resized) = self.resize(pointer, old, new.size())? {
+        if let Some(resized) = self.resize(pointer, old, new)? {
             return Some(resized);
         }
         let moved = self.allocate(new)?.start;
@@ -413,18 +413,19 @@ impl<S: MemorySource, R: RawMutex> Allocator<S, R> {
         Some(moved)
     }
 
-    /// Makes a live object fit `new_size` bytes where it stands, and returns the heap's own pointer to it, or `None` inside
-    /// when it has to move. `None` outside after a misuse, which has been reported.
+    /// Makes a live object, handed out for `old`, fit `new` where it stands, and returns the heap's own pointer to it, or
+    /// `None` inside when it has to move. `None` outside after a misuse, which has been reported. The alignments are the same.
     pub(crate) fn resize(
         &self,
         pointer: *mut u8,
-        layout: Layout,
-        new_size: usize,
+        old: Layout,
+        new: Layout,
     ) -> Option<Option<NonNull<u8>>> {
         let mut guarded = self.lock.enter();
-        let result = guarded
-            .chain
-            .resize(pointer.addr(), layout, new_size, &self.source);
+        if let Some(kept) = guarded.chain.keep_run(pointer.addr(), old, new) {
+            return Some(Some(kept));
+        }
+        let result = (guarded.chain).resize(pointer.addr(), old, new, &self.source);
         let handler = guarded.on_misuse;
         self.report_source(guarded);
         result.map_err(|misuse| report(handler, misuse)).ok()

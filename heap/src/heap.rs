@@ -149,8 +149,14 @@ impl<S: MemorySource> Heap<S> {
         layout: Layout,
         new_size: usize,
     ) -> Result<Option<NonNull<u8>>, Misuse> {
-        self.chain
-            .resize(object.addr().get(), layout, new_size, &self.source)
+        let address = object.addr().get();
+        match Layout::from_size_align(new_size, layout.align()) {
+            Ok(new) => self.chain.resize(address, layout, new, &self.source),
+            // Nobody has so much: it can only be that the pointer is wrong.
+            Err(_) => (self.chain)
+                .resize(address, layout, layout, &self.source)
+                .map(|_| None),
+        }
     }
 
     /// Holds `blocks` blocks of 256 KiB back for [`allocate_urgently`](Self::allocate_urgently), at most

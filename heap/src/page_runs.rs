@@ -360,19 +360,20 @@ impl PageRuns {
 
     /// Finds a run of `pages` pages that begins at a multiple of `align` pages.
     ///
-    /// A run that is longer by `align - 1` always has a fitting place; shorter ones may, so the best fits are tried.
+    /// A run that is longer by `align - 1` always has a fitting place. Where there is none, shorter ones may have one, so the
+    /// best fits are tried.
     #[cold]
     fn find_aligned_run(&self, pages: usize, align: usize) -> Option<(Block, usize)> {
         let fitting = |block: Block| Some((block, block.free.get().find_run(pages, align)?));
+        let list = self.occupied.lowest_from(pages + align - 1);
+        if let Some(block) = list.and_then(|list| self.lists[list].first()) {
+            return fitting(block);
+        }
         (pages..PAGES_PER_BLOCK)
             .filter(|list| self.occupied.contains(*list))
             .flat_map(|list| self.lists[list].iter())
             .take(ALIGNED_TRIES)
             .find_map(fitting)
-            .or_else(|| {
-                let list = self.occupied.lowest_from(pages + align - 1)?;
-                fitting(self.lists[list].first()?)
-            })
     }
 
     /// Puts `block` into the list of its longest run.

@@ -211,7 +211,7 @@ impl Run {
     /// Takes the lowest free chunk, of `chunk_size` bytes.
     #[inline(always)]
     pub(crate) fn take_chunk(self, chunk_size: usize) -> Option<Taken> {
-        let (chunk, others) = self.stacks.take()?;
+        let chunk = self.stacks.take()?;
         let used = self.used.get() + 1;
         self.used.set(used);
         Some(Taken {
@@ -221,8 +221,7 @@ impl Run {
             },
             run: self,
             is_first: used == 1,
-            // While there is one in the same word, the others need no look.
-            is_last: others.is_empty() && used == self.capacity,
+            is_last: used == self.capacity,
         })
     }
 
