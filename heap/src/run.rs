@@ -86,8 +86,8 @@ pub(crate) struct Taken {
 ///
 /// # Invariants
 ///
-/// The pointer is that of an initialised descriptor in the header of a [`Block`], and carries the provenance of all of
-/// that block.
+/// The pointer is that of an initialised descriptor in the header of a [`Block`](crate::block::Block), and carries the
+/// provenance of all of that block.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Run(NonNull<RunInfo>);
 
