@@ -152,11 +152,13 @@ impl Block {
     }
 
     /// Returns how many pages there are, with the header: 64 in a whole block.
+    #[inline]
     pub(crate) fn pages(self) -> usize {
         usize::from(self.end.get()) - self.header_page()
     }
 
     /// Returns whether this is a whole block.
+    #[inline]
     pub(crate) fn is_whole(self) -> bool {
         self.pages() == PAGES_PER_BLOCK
     }
@@ -185,6 +187,7 @@ impl Block {
     }
 
     /// Returns how many pages are in runs that hold something of the user's.
+    #[inline]
     pub(crate) fn live_pages(self) -> usize {
         self.live_pages.get().into()
     }
@@ -196,16 +199,19 @@ impl Block {
     }
 
     /// Sets how many pages are in runs that hold something of the user's.
+    #[inline]
     pub(crate) fn set_live_pages(self, pages: usize) {
         self.live_pages.set(narrow(pages));
     }
 
     /// Returns the block's place among the idle ones, as noted last.
+    #[inline]
     pub(crate) fn idle_place(self) -> usize {
         self.idle_place.get().into()
     }
 
     /// Notes the block's place among the idle ones.
+    #[inline]
     pub(crate) fn set_idle_place(self, place: usize) {
         self.idle_place.set(narrow(place));
     }

@@ -68,6 +68,7 @@ impl FactoryChain {
     }
 
     /// Follows up on a stack that got its first chunk.
+    #[inline]
     pub(crate) fn woken(&mut self, run: Run) {
         if let RunKind::Stacks(class) = run.kind {
             self.lists[class.get()].woken();
@@ -264,6 +265,7 @@ impl FactoryChain {
     }
 
     /// Returns whether fewer blocks are held back than shall be.
+    #[inline]
     fn reserve_is_short(&self) -> bool {
         self.holdings.runs.reserved_count() < self.reserve
     }

@@ -55,6 +55,7 @@ impl<T: Linked> List<T> {
     }
 
     /// Returns whether there is no member.
+    #[inline]
     pub(crate) const fn is_empty(&self) -> bool {
         self.first.is_none()
     }
@@ -95,6 +96,7 @@ impl<T: Linked> List<T> {
     }
 
     /// Returns whether `member` is the only one in this list.
+    #[inline]
     pub(crate) fn is_only(&self, member: T) -> bool {
         self.first == Some(member) && member.links().next.get().is_none()
     }

@@ -217,6 +217,7 @@ impl PageRuns {
     }
 
     /// Returns how many blocks are reserved.
+    #[inline]
     pub(crate) const fn reserved_count(&self) -> usize {
         self.reserved_count
     }
@@ -296,6 +297,7 @@ impl PageRuns {
     }
 
     /// Notes that `run` holds something of the user's from now on.
+    #[inline]
     pub(crate) fn mark_live(&mut self, run: Run) {
         let block = Block::of(run);
         if block.is_idle() {
@@ -305,6 +307,7 @@ impl PageRuns {
     }
 
     /// Notes that `run` holds nothing of the user's any more.
+    #[inline]
     pub(crate) fn mark_empty(&mut self, run: Run) {
         let block = Block::of(run);
         block.set_live_pages(block.live_pages() - run.pages());
@@ -314,6 +317,7 @@ impl PageRuns {
     }
 
     /// Returns whether `block` is idle and there are more of the kind than are kept.
+    #[inline]
     pub(crate) fn is_surplus(&self, block: Block) -> bool {
         block.is_idle() && self.idle_places.is_empty()
     }
@@ -406,6 +410,7 @@ impl PageRuns {
     }
 
     /// Notes `block` as idle.
+    #[inline]
     fn add_idle(&mut self, block: Block) {
         let place = self.idle_places.lowest();
         debug_assert!(
@@ -420,6 +425,7 @@ impl PageRuns {
     }
 
     /// Notes `block` as not idle any more.
+    #[inline]
     fn remove_idle(&mut self, block: Block) {
         let place = block.idle_place();
         debug_assert!(self.idle[place] == Some(block), "an idle block has a place");

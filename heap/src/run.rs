@@ -162,6 +162,7 @@ impl Run {
     }
 
     /// Returns the length in pages.
+    #[inline]
     pub(crate) fn pages(self) -> usize {
         self.pages.get().into()
     }
@@ -173,6 +174,7 @@ impl Run {
     }
 
     /// Returns how many chunks there are.
+    #[inline]
     pub(crate) fn capacity(self) -> usize {
         self.capacity.into()
     }
@@ -183,6 +185,7 @@ impl Run {
     }
 
     /// Returns how many chunks are taken.
+    #[inline]
     pub(crate) fn used(self) -> usize {
         self.used.get().into()
     }

@@ -74,6 +74,7 @@ impl SizedAllocator {
     }
 
     /// Notes that the spare stack has its first chunk taken.
+    #[inline]
     pub(crate) fn woken(&mut self) {
         self.spare = None;
     }
@@ -96,6 +97,7 @@ impl SizedAllocator {
 
     /// Keeps `run`, which lost its last chunk, as the spare, or lets it go. Returns whether it went: then its pages can go
     /// back.
+    #[inline]
     pub(crate) fn emptied(&mut self, run: Run) -> bool {
         if self.with_room.is_only(run) {
             self.spare = Some(run);
@@ -114,6 +116,7 @@ impl SizedAllocator {
     }
 
     /// Takes the empty stack `run` out of the list.
+    #[inline]
     pub(crate) fn release(&mut self, run: Run) {
         debug_assert!(run.used() == 0, "only an empty stack is released");
         self.with_room.remove(run);
