@@ -54,20 +54,20 @@ impl BitmappedStack {
         Some(chunk)
     }
 
-    /// Takes `chunk` (0..=63) back.
+    /// Takes `chunk` (0..=63) back, and returns whether no other one is free.
     ///
     /// # Errors
     ///
     /// [`NotTaken`], with nothing changed, when it is free already.
     #[inline]
-    pub(crate) fn put(&self, chunk: usize) -> Result<(), NotTaken> {
+    pub(crate) fn put(&self, chunk: usize) -> Result<bool, NotTaken> {
         let free = self.free.get();
         let with_chunk = free.with(Bitmap::single(chunk));
         if with_chunk == free {
             return Err(NotTaken);
         }
         self.free.set(with_chunk);
-        Ok(())
+        Ok(free.is_empty())
     }
 
     /// Returns the free chunks.
@@ -118,13 +118,13 @@ impl StackGroup {
         None
     }
 
-    /// Takes `chunk`, one of the group's, back.
+    /// Takes `chunk`, one of the group's, back, and returns whether no other one of its stack is free.
     ///
     /// # Errors
     ///
     /// [`NotTaken`], with nothing changed, when it is free already.
     #[inline]
-    pub(crate) fn put(&self, chunk: usize) -> Result<(), NotTaken> {
+    pub(crate) fn put(&self, chunk: usize) -> Result<bool, NotTaken> {
         self.stack_of(chunk).put(chunk % CHUNKS_PER_STACK)
     }
 

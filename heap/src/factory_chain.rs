@@ -346,16 +346,21 @@ impl FactoryChain {
             .open(pages, 1, kind, row.chunks_in(pages))
     }
 
-    /// Returns how many pages a new stack of `class` shall have.
+    /// Returns how many pages a new stack of `class` shall have: what the class says, or a multiple of that in a long list,
+    /// unless no block has so many in a row. (What is left of a block is used up before another one is asked for.)
     fn stack_pages(&self, class: ClassIndex) -> usize {
         let row = class.class();
-        let least = row.pages();
-        if self.holdings.runs.pages() < least * STACKS_IN_A_SMALL_HEAP {
-            return row.short_pages();
-        }
+        let is_small = self.holdings.runs.pages() < row.pages() * STACKS_IN_A_SMALL_HEAP;
+        let least = if is_small {
+            row.short_pages()
+        } else {
+            row.pages()
+        };
         let in_list = self.lists[class.get()].counters.capacity * row.chunk_size() / PAGE_SIZE;
         let share = (in_list / STACKS_IN_A_LONG_LIST).min(row.most_pages());
-        least.max(share - share % least)
+        let room = self.holdings.runs.longest();
+        let most = if room < least { share } else { share.min(room) };
+        least.max(most - most % least)
     }
 
     /// Opens a run, with a new block or what spare stacks hold if need be.

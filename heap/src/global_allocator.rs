@@ -465,6 +465,8 @@ unsafe impl<S: MemorySource, R: RawMutex> GlobalAlloc for Allocator<S, R> {
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         let Ok(new_layout) = Layout::from_size_align(new_size, layout.align()) else {
+            // Nobody has so much. A wrong pointer is reported all the same.
+            self.resize(pointer, layout, layout);
             return ptr::null_mut();
         };
         self.reallocate_chunk(pointer, layout, new_layout)

@@ -152,7 +152,7 @@ impl<S: MemorySource> Heap<S> {
         let address = object.addr().get();
         match Layout::from_size_align(new_size, layout.align()) {
             Ok(new) => self.chain.resize(address, layout, new, &self.source),
-            // Nobody has so much: it can only be that the pointer is wrong.
+            // Nobody has so much. A wrong pointer is told all the same.
             Err(_) => (self.chain)
                 .resize(address, layout, layout, &self.source)
                 .map(|_| None),

@@ -112,12 +112,11 @@ impl PageRuns {
         class: ClassIndex,
     ) -> Option<(Run, usize)> {
         let (block, leads) = self.directory.find_at_hand(address)?;
-        let (run, pages_before) = block.run_before(leads, page_in_block(address))?;
+        let (run, _) = block.run_before(leads, page_in_block(address))?;
         if run.kind != RunKind::Stacks(class) {
             return None;
         }
-        let offset = pages_before * PAGE_SIZE + address % PAGE_SIZE;
-        let chunk = class.class().chunk_at(offset)?;
+        let chunk = class.class().chunk_at(address - run.address())?;
         (chunk < run.capacity()).then_some((run, chunk))
     }
 

@@ -82,6 +82,15 @@ pub(crate) struct Taken {
     pub(crate) is_last: bool,
 }
 
+/// What a chunk that came back made of its run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PutBack {
+    /// No other chunk of the run is free.
+    pub(crate) was_full: bool,
+    /// No other chunk of the run is taken.
+    pub(crate) is_empty: bool,
+}
+
 /// A run of pages that the heap has in use.
 ///
 /// # Invariants
@@ -228,20 +237,24 @@ impl Run {
         })
     }
 
-    /// Takes `chunk` back, and returns how many were taken with it.
+    /// Takes `chunk` back.
     ///
     /// # Errors
     ///
     /// [`NotTaken`], with nothing changed, when it is free already.
     #[inline(always)]
-    pub(crate) fn put_chunk(self, chunk: usize) -> Result<usize, NotTaken> {
-        self.stacks.put(chunk)?;
-        let used = self.used.get();
-        self.used.set(used - 1);
+    pub(crate) fn put_chunk(self, chunk: usize) -> Result<PutBack, NotTaken> {
+        let is_first_of_stack = self.stacks.put(chunk)?;
+        let used = self.used.get() - 1;
+        self.used.set(used);
         if chunk >= usize::from(self.zero_from.get()) {
             self.not_zero_below(chunk + 1);
         }
-        Ok(used.into())
+        Ok(PutBack {
+            // While there was one in the same stack, the others need no look.
+            was_full: is_first_of_stack && used + 1 == self.capacity,
+            is_empty: used == 0,
+        })
     }
 
     /// Notes that chunks below `chunk` may hold anything.

@@ -28,8 +28,8 @@ pub(crate) const SMALLEST_CHUNK: usize = 16;
 /// Stacks that one run may hold: four, because 256 chunks of 16 bytes fill a page.
 pub(crate) const STACKS_PER_RUN: usize = PAGE_SIZE / SMALLEST_CHUNK / CHUNKS_PER_STACK;
 
-/// The most pages of a stack: two such fit a block.
-const LONGEST_STACK: usize = 31;
+/// The most pages of a stack: three such fill a block.
+const LONGEST_STACK: usize = 21;
 
 /// Number of size classes.
 pub(crate) const CLASSES: usize = 36;

@@ -87,12 +87,12 @@ impl SizedAllocator {
     /// [`NotTaken`], with nothing changed, when the chunk is free.
     #[inline(always)]
     pub(crate) fn deallocate(&mut self, run: Run, chunk: usize) -> Result<bool, NotTaken> {
-        let were_used = run.put_chunk(chunk)?;
+        let put_back = run.put_chunk(chunk)?;
         self.counters.frees += 1;
-        if were_used == run.capacity() {
+        if put_back.was_full {
             self.with_room.push(run);
         }
-        Ok(were_used == 1)
+        Ok(put_back.is_empty)
     }
 
     /// Keeps `run`, which lost its last chunk, as the spare, or lets it go. Returns whether it went: then its pages can go
