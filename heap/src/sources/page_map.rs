@@ -166,7 +166,8 @@ impl<'a> PageMap<'a> {
         windows.filter_map(move |window| Some((self.words.get(window)?, mask(window))))
     }
 
-    /// Returns the windows that are not free as a whole, and behind the last one as if there were one more, all taken.
+    /// Returns the windows that are not free as a whole, and behind the last one as if there were one more, all taken; but not
+    /// those that have no free page and none right before them.
     fn seams(self) -> impl Iterator<Item = Seam> + use<'a> {
         let words = self.words.iter().map(Cell::get);
         let mut open = 0;
@@ -174,8 +175,13 @@ impl<'a> PageMap<'a> {
             .chain(iter::once(Bitmap::EMPTY))
             .enumerate()
             .filter_map(move |(window, word)| {
-                let taken = ALL.without(word);
                 let base = window * PAGES_PER_BLOCK;
+                if word.is_empty() && open == base {
+                    // Nothing ends here and nothing begins: most windows that are taken.
+                    open = base + PAGES_PER_BLOCK;
+                    return None;
+                }
+                let taken = ALL.without(word);
                 let before = open..base + taken.lowest()?;
                 open = base + taken.height();
                 Some(Seam { before, base, word })
