@@ -10,8 +10,10 @@ use core::alloc::Layout;
 use core::ptr::NonNull;
 
 use crate::factory_chain::FactoryChain;
-use crate::run::{Run, Taken};
-use crate::size_class::{ClassIndex, Placement, placement};
+use crate::memory_source::MemorySource;
+use crate::misuse::Misuse;
+use crate::run::{Memory, Run, Taken};
+use crate::size_class::{ClassIndex, Placement, class_of, placement};
 
 /// What became of a chunk that was given back.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +45,50 @@ pub(crate) enum Resized {
 }
 
 impl FactoryChain {
+    /// Hands out memory for `layout`: a chunk at hand, or whatever else there is.
+    #[inline]
+    pub(crate) fn allocate_quickly<S: MemorySource>(
+        &mut self,
+        layout: Layout,
+        source: &S,
+    ) -> Option<Memory> {
+        self.chunk_for(layout)
+            .or_else(|| self.allocate(layout, source))
+    }
+
+    /// Takes back what was handed out for `layout`: a chunk at hand, or whatever else it is.
+    ///
+    /// # Errors
+    ///
+    /// As of [`deallocate`](Self::deallocate).
+    #[inline]
+    pub(crate) fn deallocate_quickly<S: MemorySource>(
+        &mut self,
+        address: usize,
+        layout: Layout,
+        source: &S,
+    ) -> Result<(), Misuse> {
+        let taken_back = class_of(layout).map_or(TakenBack::NotAtHand, |class| {
+            self.deallocate_at_hand(address, class, layout.size())
+        });
+        match taken_back {
+            TakenBack::Done => {}
+            TakenBack::Emptied(run) => self.emptied(run, source),
+            TakenBack::NotAtHand => return self.deallocate(address, layout, source),
+        }
+        Ok(())
+    }
+
+    /// Hands out a chunk for `layout` if a stack has one.
+    #[inline]
+    pub(crate) fn chunk_for(&mut self, layout: Layout) -> Option<Memory> {
+        let taken = self.allocate_at_hand(class_of(layout)?, layout.size())?;
+        if taken.is_first {
+            self.woken(taken.run);
+        }
+        Some(taken.chunk)
+    }
+
     /// Hands out a chunk of `class` for `size` bytes if a stack has one: the usual case, and the short way.
     #[inline(always)]
     pub(crate) fn allocate_at_hand(&mut self, class: ClassIndex, size: usize) -> Option<Taken> {

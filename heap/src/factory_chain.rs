@@ -416,9 +416,9 @@ impl FactoryChain {
         }
     }
 
-    /// Follows up on `block` having fallen idle: a reserve that is short gets it. If it is one too many, the one with the shortest
-    /// run of free pages goes back to the source: a short part, or one that spare stacks divide. What is all of a piece fits
-    /// the next large run.
+    /// Follows up on `block` having fallen idle: a reserve that is short gets it. If it is one too many, the one with the
+    /// shortest run of free pages goes back to the source: a short part, or one that spare stacks divide. What is all of a
+    /// piece fits the next large run.
     fn retire_surplus<S: MemorySource>(&mut self, block: Block, source: &S) {
         if block.is_whole() && self.reserve_is_short() {
             self.retire(block, source);

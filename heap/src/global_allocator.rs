@@ -215,15 +215,8 @@ impl<S: MemorySource, R: RawMutex> Allocator<S, R> {
     /// Hands out memory.
     pub(crate) fn allocate(&self, layout: Layout) -> Option<Memory> {
         let mut guarded = self.lock.enter();
-        let taken =
-            class_of(layout).and_then(|class| guarded.chain.allocate_at_hand(class, layout.size()));
-        match taken {
-            Some(taken) => {
-                if taken.is_first {
-                    guarded.chain.woken(taken.run);
-                }
-                Some(taken.chunk)
-            }
+        match guarded.chain.chunk_for(layout) {
+            Some(chunk) => Some(chunk),
             None => self.allocate_slowly(guarded, layout),
         }
     }

@@ -97,7 +97,7 @@ impl<S: MemorySource> Heap<S> {
     /// [`AllocError`] when neither heap nor source has it; nothing live has changed then. See also
     /// [`take_source_misuse`](Self::take_source_misuse).
     pub fn allocate(&mut self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
-        let memory = self.chain.allocate(layout, &self.source);
+        let memory = self.chain.allocate_quickly(layout, &self.source);
         if memory.is_none() {
             self.chain.totals.count_failure();
         }
@@ -129,7 +129,7 @@ impl<S: MemorySource> Heap<S> {
     /// [`MisuseKind`](crate::MisuseKind) says.
     pub unsafe fn deallocate(&mut self, object: NonNull<u8>, layout: Layout) -> Result<(), Misuse> {
         self.chain
-            .deallocate(object.addr().get(), layout, &self.source)
+            .deallocate_quickly(object.addr().get(), layout, &self.source)
     }
 
     /// Makes a live object fit `new_size` bytes where it stands, and returns a pointer that is good for so many: its layout is

@@ -284,7 +284,7 @@ impl<'a, R: RawMutex> HeapGuard<'a, R> {
     ///
     /// [`AllocError`] when the heap is out of memory.
     pub fn allocate_first_fit(&mut self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
-        let memory = self.entered.chain.allocate(layout, self.regions);
+        let memory = self.entered.chain.allocate_quickly(layout, self.regions);
         if memory.is_none() {
             self.entered.chain.totals.count_failure();
         }
@@ -298,10 +298,10 @@ impl<'a, R: RawMutex> HeapGuard<'a, R> {
     ///
     /// `object` came from this heap with `layout`, and nobody uses it any more.
     pub unsafe fn deallocate(&mut self, object: NonNull<u8>, layout: Layout) {
-        let result = self
-            .entered
-            .chain
-            .deallocate(object.addr().get(), layout, self.regions);
+        let result =
+            self.entered
+                .chain
+                .deallocate_quickly(object.addr().get(), layout, self.regions);
         if let Err(misuse) = result {
             self.report.misuse.get_or_insert(misuse);
         }
