@@ -18,9 +18,11 @@
 //! figures      every number, for the CSV file
 //! table, plot  how they are shown
 //! options      what can be chosen
+//! closed_pipe  what happens when nobody reads on
 //! ```
 
 pub mod arena;
+pub mod closed_pipe;
 pub mod contenders;
 pub mod figures;
 pub mod floor;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use stack_alloc_benches::arena::Arena;
+use stack_alloc_benches::closed_pipe;
 use stack_alloc_benches::contenders::Contender;
 use stack_alloc_benches::figures::Figures;
 use stack_alloc_benches::latency::{self, clock::Clock};
@@ -21,6 +22,7 @@ use stack_alloc_benches::workloads::{self, Extent, Workload};
 const ARENA: usize = 1 << 30;
 
 fn main() -> ExitCode {
+    closed_pipe::ends_the_program();
     match run(&Options::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(sentence) => {

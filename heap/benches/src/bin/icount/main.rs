@@ -30,7 +30,7 @@ use clap::Parser;
 use baseline::Baseline;
 use callgrind::Count;
 use report::Report;
-use stack_alloc_benches::contenders;
+use stack_alloc_benches::{closed_pipe, contenders};
 use verdict::Verdict;
 
 /// The heap that figures are about.
@@ -71,6 +71,7 @@ struct Options {
 }
 
 fn main() -> ExitCode {
+    closed_pipe::ends_the_program();
     let options = Options::parse();
     let done = match (&options.run, &options.contender) {
         (Some(workload), Some(contender)) => counted::run(workload, contender).map(|()| 0),

@@ -22,6 +22,7 @@ use clap::Parser;
 
 use contender::Contender;
 use rounds::Quartiles;
+use stack_alloc_benches::closed_pipe;
 use stack_alloc_benches::figures::Figures;
 use stack_alloc_benches::table::{Rows, number};
 use usage::Usage;
@@ -61,6 +62,7 @@ impl Options {
 }
 
 fn main() -> ExitCode {
+    closed_pipe::ends_the_program();
     match run(&Options::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(sentence) => {
