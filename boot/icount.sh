@@ -7,6 +7,9 @@
 #   boot/icount.sh update    writes the counts down as this compiler's figures
 #   boot/icount.sh check     the first, for `make test`: where it cannot compare it says `skipped: why`, and that is no failure
 #
+# When the four workloads from live-1k to live-1M were counted, they are plotted in target/bench/live_objects_instructions.svg:
+# what an operation costs must not grow with the number of live objects.
+#
 # ICOUNT_HEAPS=floor,talc adds other heaps to the table, ICOUNT_WORKLOADS=lifo-16,regions chooses some workloads. The profiles
 # stay in target/icount/profiles, for callgrind_annotate.
 set -uo pipefail

@@ -10,10 +10,13 @@ use crate::figures::Figures;
 use crate::latency;
 use crate::memory::first_failure;
 use crate::timings::TIME;
-use chart::{Axis, Chart, Line};
+use chart::{Axis, Chart, Line, Scale};
+
+/// What is measured where instructions are counted.
+pub const INSTRUCTIONS: &str = "instructions";
 
 /// Plots against the number of bytes or of live objects: question, measure, title, and what the horizontal axis is.
-const LINES: [(&str, &str, &str, &str); 9] = [
+const LINES: [(&str, &str, &str, &str); 10] = [
     ("lifo", TIME, "LIFO pairs", "bytes"),
     ("fifo", TIME, "FIFO pairs", "bytes"),
     ("bulk_in_order", TIME, "Bulk, freed in order", "bytes"),
@@ -22,6 +25,12 @@ const LINES: [(&str, &str, &str, &str); 9] = [
     (
         "live_objects",
         TIME,
+        "Random mix of 16 to 256 bytes",
+        "live objects",
+    ),
+    (
+        "live_objects",
+        INSTRUCTIONS,
         "Random mix of 16 to 256 bytes",
         "live objects",
     ),
@@ -67,12 +76,17 @@ const DOTS: [(&str, &str, &str, Axis); 5] = [
 /// The time of an operation.
 const NANOSECONDS: Axis = Axis {
     name: "ns for an operation",
-    is_logarithmic: true,
+    scale: Scale::Logarithmic,
+};
+/// What an operation needs.
+const COUNT: Axis = Axis {
+    name: "instructions for an operation",
+    scale: Scale::Linear,
 };
 /// A share.
 const SHARE: Axis = Axis {
     name: "share",
-    is_logarithmic: false,
+    scale: Scale::Share,
 };
 
 /// Draws what was measured into `folder`, and returns the files.
@@ -91,7 +105,11 @@ pub fn draw(
         let chart = Chart {
             title,
             horizontal: axis,
-            vertical: NANOSECONDS,
+            vertical: if measure == INSTRUCTIONS {
+                COUNT
+            } else {
+                NANOSECONDS
+            },
             names: Vec::new(),
             lines,
         };

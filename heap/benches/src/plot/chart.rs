@@ -22,8 +22,19 @@ const SIZE: (u32, u32) = (900, 520);
 pub(super) struct Axis {
     /// What it measures.
     pub(super) name: &'static str,
-    /// Whether every doubling is as long as another. If not, it goes from 0 to 1.
-    pub(super) is_logarithmic: bool,
+    /// Where its values are.
+    pub(super) scale: Scale,
+}
+
+/// Where values are on an axis.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Scale {
+    /// Every doubling is as long as another.
+    Logarithmic,
+    /// Every step is as long as another, from 0 on.
+    Linear,
+    /// The same, from 0 to 1.
+    Share,
 }
 
 /// The points of a heap.
@@ -58,17 +69,15 @@ impl Chart<'_> {
     pub(super) fn save(&self, file: &Path) -> Result<(), Box<dyn Error>> {
         let area = SVGBackend::new(file, SIZE).into_drawing_area();
         area.fill(&WHITE)?;
-        let (across, up) = (self.range(|point| point.0), self.range(|point| point.1));
-        // A whole decade and more: a logarithmic axis of less has no numbers on it.
-        let up = up.start.min(1.0)..up.end.max(12.0);
-        let share = 0.0..1.0;
-        // From half a place before the first name to as much behind the last, and then room for saying what is whose.
-        let places = -0.5..self.names.len() as f64;
-        match (self.names.is_empty(), self.vertical.is_logarithmic) {
-            (true, true) => self.draw(&area, across.log_scale(), up.log_scale())?,
-            (true, false) => self.draw(&area, across.log_scale(), share)?,
-            (false, true) => self.draw(&area, places, up.log_scale())?,
-            (false, false) => self.draw(&area, places, share)?,
+        let up = self.range(|point| point.1);
+        match self.vertical.scale {
+            Scale::Logarithmic => {
+                // A whole decade and more: a logarithmic axis of less has no numbers on it.
+                let up = up.start.min(1.0)..up.end.max(12.0);
+                self.draw_up(&area, up.log_scale())?;
+            }
+            Scale::Linear => self.draw_up(&area, 0.0..up.end)?,
+            Scale::Share => self.draw_up(&area, 0.0..1.0)?,
         }
         area.present()?;
         Ok(())
@@ -82,6 +91,20 @@ impl Chart<'_> {
         });
         // Nothing takes no time, but a clock may say so.
         least.max(0.1) * 0.8..most.max(0.2) * 1.25
+    }
+
+    /// Draws it with this vertical axis.
+    fn draw_up<Y>(&self, area: &Area<'_>, up: Y) -> Result<(), Box<dyn Error>>
+    where
+        Y: AsRangedCoord<Value = f64>,
+        Y::CoordDescType: ValueFormatter<f64>,
+    {
+        if self.names.is_empty() {
+            let across = self.range(|point| point.0);
+            return self.draw(area, across.log_scale(), up);
+        }
+        // From half a place before the first name to as much behind the last, and then room for saying what is whose.
+        self.draw(area, -0.5..self.names.len() as f64, up)
     }
 
     /// Draws axes and lines.

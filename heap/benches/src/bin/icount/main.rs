@@ -10,11 +10,13 @@
 //! baseline    the counts that are checked in
 //! verdict     what is said of a count beside its figure
 //! report      the table
+//! growth      the plot of what more live objects cost
 //! ```
 
 mod baseline;
 mod callgrind;
 mod counted;
+mod growth;
 mod report;
 mod verdict;
 mod workloads;
@@ -62,6 +64,9 @@ struct Options {
     /// Where the profiles go.
     #[arg(long, value_name = "FOLDER", default_value = "target/icount")]
     folder: PathBuf,
+    /// Where the plot goes.
+    #[arg(long, value_name = "FOLDER", default_value = "target/bench")]
+    plots: PathBuf,
     /// Runs this workload here, for callgrind to watch.
     #[arg(long, hide = true, requires = "contender")]
     run: Option<String>,
@@ -112,6 +117,12 @@ fn count_all(options: &Options) -> Result<usize, String> {
         counts: &counts,
     };
     println!("{}", report.table(&figures, &options.compiler));
+    if let Some(file) = growth::draw(&report, &options.plots)? {
+        println!(
+            "icount: the live-… workloads are plotted in {}",
+            file.display()
+        );
+    }
     if options.update {
         figures.replace(&options.compiler, &ours);
         figures.write(&options.figures)?;

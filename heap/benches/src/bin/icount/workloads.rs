@@ -11,7 +11,7 @@ use stack_alloc_benches::trace;
 type Make = fn() -> Stream;
 
 /// Every workload, by name.
-const ALL: [(&str, Make); 24] = [
+const ALL: [(&str, Make); 28] = [
     ("lifo-16", || last_first(16)),
     ("lifo-256", || last_first(256)),
     ("lifo-4096", || last_first(4096)),
@@ -35,6 +35,10 @@ const ALL: [(&str, Make); 24] = [
     ("pages", || sized(100, 4096, 5)),
     ("blocks", || sized(16, 64 << 10, 2)),
     ("regions", || sized(16, 512 << 10, 3)),
+    ("live-1k", || live(1000)),
+    ("live-10k", || live(10_000)),
+    ("live-100k", || live(100_000)),
+    ("live-1M", || live(1_000_000)),
     ("trace-rustc", || recorded("rustc")),
     ("trace-python", || recorded("python")),
     ("trace-sqlite", || recorded("sqlite")),
@@ -101,12 +105,18 @@ fn bulk(order: fn(&mut [usize])) -> Stream {
 
 /// Of `live` objects of 16 bytes to 8 KiB, one is replaced after the other, by chance.
 fn random(live: usize) -> Stream {
-    replaced(live, |numbers| (size(numbers, 16, 9), 8))
+    replaced(live, 0, |numbers| (size(numbers, 16, 9), 8))
+}
+
+/// Of `live` objects of 16 to 256 bytes, one is replaced after the other, by chance. As many were before it counts: by then,
+/// holes are everywhere, among a million as among a thousand.
+fn live(live: usize) -> Stream {
+    replaced(live, live, |numbers| (size(numbers, 16, 4), 8))
 }
 
 /// Of a thousand objects, aligned to anything up to a page, one is replaced after the other.
 fn aligned() -> Stream {
-    replaced(1000, |numbers| {
+    replaced(1000, 0, |numbers| {
         (size(numbers, 16, 9), 1 << numbers.below(13))
     })
 }
@@ -127,16 +137,19 @@ fn sized(live: usize, least: usize, doublings: usize) -> Stream {
     builder.finish()
 }
 
-/// Of `live` objects, whose sizes and alignments `pick` chooses, one is replaced after the other.
-fn replaced(live: usize, pick: fn(&mut Numbers) -> (usize, usize)) -> Stream {
+/// Of `live` objects, whose sizes and alignments `pick` chooses, one is replaced after the other. The first `uncounted` ones
+/// are replaced before it counts.
+fn replaced(live: usize, uncounted: usize, pick: fn(&mut Numbers) -> (usize, usize)) -> Stream {
     let mut numbers = Numbers::new(1);
     let mut builder = StreamBuilder::new();
     for slot in 0..live {
         let (size, align) = pick(&mut numbers);
         builder.allocate(slot, size, align);
     }
-    builder.setup_is_done();
-    for _ in 0..50_000 {
+    for turn in 0..uncounted + 50_000 {
+        if turn == uncounted {
+            builder.setup_is_done();
+        }
         let slot = numbers.below(live);
         let (size, align) = pick(&mut numbers);
         builder.free(slot);
@@ -221,6 +234,20 @@ mod tests {
             assert!(stream.body.len() >= 5000, "{name}: {}", stream.body.len());
         }
         assert!(by_name("lifo").is_none());
+    }
+
+    #[test]
+    fn as_many_are_live_as_the_name_says_and_all_were_replaced_once() {
+        for (name, live) in [("live-1k", 1000), ("live-100k", 100_000)] {
+            let stream = by_name(name).expect("it is there");
+            let lengths = [stream.setup.len(), stream.body.len()];
+            assert_eq!(lengths, [3 * live, 100_000], "{name}");
+            assert_eq!([stream.peak_objects, stream.teardown.len()], [live, live]);
+            let mut sizes = stream.body.iter().map(|one| one.size());
+            assert!(sizes.all(|size| (16..256).contains(&size)), "{name}");
+            let again = by_name(name).expect("it is there");
+            assert!(stream.body == again.body, "{name}");
+        }
     }
 
     #[test]
