@@ -226,8 +226,8 @@ impl Block {
         self.longest.set(narrow(pages));
     }
 
-    /// Opens a run over the free pages `first..first + pages`, with `chunks` chunks.
-    pub(crate) fn open_run(self, first: usize, pages: usize, kind: RunKind, chunks: usize) -> Run {
+    /// Opens a run over the free pages `first..first + pages`.
+    pub(crate) fn open_run(self, first: usize, pages: usize, kind: RunKind) -> Run {
         let range = Bitmap::run(first, pages);
         debug_assert!(
             self.free.get().contains_all(range),
@@ -235,9 +235,10 @@ impl Block {
         );
         let is_zeroed = self.touch(range);
         let place = self.descriptor(first);
-        // SAFETY: the descriptor lies in the header behind `BlockInfo`, because page 0 is never free, and the heap owns
-        // the header; it is aligned to 64 bytes. No handle of it is in use: its page was free. The pages are the block's.
-        let run = unsafe { Run::install(place, self.page(first), pages, kind, chunks, is_zeroed) };
+        // SAFETY: the descriptor lies in the header behind `BlockInfo`, because the header's page is never free, and the
+        // heap owns the header; it is aligned to 64 bytes. No handle of it is in use, and the pages are nobody's, because
+        // they were free; they are zero if none of them was touched since they came so.
+        let run = unsafe { Run::install(place, self.page(first), pages, kind, is_zeroed) };
         self.free.set(self.free.get().without(range));
         self.leads.set(self.leads.get().with(mirrored(first)));
         run
@@ -292,20 +293,30 @@ impl Block {
         self.leads.get()
     }
 
-    /// Returns the last run that begins at page `page` or before it, and how many pages before. It may end before that page,
-    /// too. `leads` are the block's.
+    /// Returns the last run that begins at page `page` (0..=63) or before it, and how many pages before. It may end before that
+    /// page, too.
+    ///
+    /// # Safety
+    ///
+    /// `leads` are the block's, as [`leads`](Self::leads) returns them now.
     #[inline(always)]
-    pub(crate) fn run_before(self, leads: Bitmap, page: usize) -> Option<(Run, usize)> {
+    pub(crate) unsafe fn run_before(self, leads: Bitmap, page: usize) -> Option<(Run, usize)> {
         debug_assert!(leads == self.leads(), "the block's own leads");
         let distance = leads.distance_from(PAGES_PER_BLOCK - 1 - page)?;
-        // SAFETY: `leads` names the pages whose descriptors `open_run` has written.
+        // SAFETY: the block's leads name the pages whose descriptors `open_run` has written and `close_run` has not voided.
         let run = unsafe { Run::from_descriptor(self.descriptor(page - distance)) };
         Some((run, distance))
     }
 
+    /// Returns the last run that begins at page `page` (0..=63) or before it, and how many pages before.
+    pub(crate) fn last_run_before(self, page: usize) -> Option<(Run, usize)> {
+        // SAFETY: these are the block's.
+        unsafe { self.run_before(self.leads(), page) }
+    }
+
     /// Returns the run that `page` belongs to, or `None` for the header, for free pages and for those that are not there.
     pub(crate) fn run_around(self, page: usize) -> Option<Run> {
-        let (run, distance) = self.run_before(self.leads(), page)?;
+        let (run, distance) = self.last_run_before(page)?;
         (distance < run.pages()).then_some(run)
     }
 

@@ -1,8 +1,8 @@
 //! A walk through the whole heap that proves its invariants.
 //!
 //! Owns the list of what must be true between layers; what must be true inside a list or tree is asked of it.
-//! Changes nothing. Cost: the number of blocks, stacks and regions, all of it under the lock: a tool for tests and for
-//! debugging, not for every minute of a machine with real-time demands.
+//! Changes nothing but which block the directory has seen last. Cost: the number of blocks, stacks and regions, all of it
+//! under the lock: a tool for tests and for debugging, not for every minute of a machine with real-time demands.
 #![forbid(unsafe_code)]
 
 use core::error::Error;

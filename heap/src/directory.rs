@@ -32,6 +32,12 @@ use crate::units::{BLOCK_SIZE, block_base};
 const PLACES: usize = 2048;
 
 /// The block of a place that was found last.
+///
+/// # Invariants
+///
+/// - `block` is one that is there: `remove` clears it.
+/// - `leads` are the block's: `note_latest` copies them, and whoever changes them, which is
+///   [`PageRuns`](crate::page_runs::PageRuns) alone, calls `update` at once.
 #[derive(Debug)]
 struct Latest {
     /// The block.

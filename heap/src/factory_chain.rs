@@ -329,7 +329,7 @@ impl FactoryChain {
             self.holdings.add_block(row.fewest_pages(), 1, source);
         }
         let pages = self.stack_pages(class);
-        if let Some(run) = self.open(pages, 1, kind, row.chunks_in(pages), source) {
+        if let Some(run) = self.open(pages, 1, kind, source) {
             return Some(run);
         }
         let fewest = row.fewest_pages();
@@ -341,9 +341,7 @@ impl FactoryChain {
         if pages < fewest {
             return None;
         }
-        self.holdings
-            .runs
-            .open(pages, 1, kind, row.chunks_in(pages))
+        self.holdings.runs.open(pages, 1, kind)
     }
 
     /// Returns how many pages a new stack of `class` shall have: what the class says, or a multiple of that in a long list,
@@ -369,14 +367,13 @@ impl FactoryChain {
         pages: usize,
         align: usize,
         kind: RunKind,
-        chunks: usize,
         source: &S,
     ) -> Option<Run> {
-        if let Some(run) = self.holdings.runs.open(pages, align, kind, chunks) {
+        if let Some(run) = self.holdings.runs.open(pages, align, kind) {
             return Some(run);
         }
         if self.holdings.add_block(pages, align, source) || self.release_spares() {
-            if let Some(run) = self.holdings.runs.open(pages, align, kind, chunks) {
+            if let Some(run) = self.holdings.runs.open(pages, align, kind) {
                 return Some(run);
             }
         }
@@ -386,7 +383,7 @@ impl FactoryChain {
         }
         while self.trim_one(source) {}
         self.holdings.add_block(pages, align, source);
-        self.holdings.runs.open(pages, align, kind, chunks)
+        self.holdings.runs.open(pages, align, kind)
     }
 
     /// Gives the pages of all spare stacks back to their blocks. `false` when there were none.
@@ -454,7 +451,7 @@ impl FactoryChain {
         align: usize,
         source: &S,
     ) -> Option<Memory> {
-        let Some(run) = self.open(pages, align, RunKind::Whole, 0, source) else {
+        let Some(run) = self.open(pages, align, RunKind::Whole, source) else {
             // The source may have no whole block left, but as many pages in a row.
             return self.allocate_region(pages * PAGE_SIZE, align * PAGE_SIZE, source);
         };

@@ -112,7 +112,8 @@ impl PageRuns {
         class: ClassIndex,
     ) -> Option<(Run, usize)> {
         let (block, leads) = self.directory.find_at_hand(address)?;
-        let (run, _) = block.run_before(leads, page_in_block(address))?;
+        // SAFETY: the directory's leads are the block's (its invariant).
+        let (run, _) = unsafe { block.run_before(leads, page_in_block(address)) }?;
         if run.kind != RunKind::Stacks(class) {
             return None;
         }
@@ -143,7 +144,7 @@ impl PageRuns {
     #[inline]
     pub(crate) fn find_whole(&self, address: usize, pages: usize, align: usize) -> Option<Run> {
         let block = self.find(address)?;
-        let (run, pages_before) = block.run_before(block.leads(), page_in_block(address))?;
+        let (run, pages_before) = block.last_run_before(page_in_block(address))?;
         let is_it = run.kind == RunKind::Whole
             && pages_before == 0
             && run.pages() == pages
@@ -251,19 +252,13 @@ impl PageRuns {
     /// Opens a run of `pages` pages (1..=63) that begins at a multiple of `align` pages.
     ///
     /// The run holds nothing of the user's yet: see [`mark_live`](Self::mark_live).
-    pub(crate) fn open(
-        &mut self,
-        pages: usize,
-        align: usize,
-        kind: RunKind,
-        chunks: usize,
-    ) -> Option<Run> {
+    pub(crate) fn open(&mut self, pages: usize, align: usize, kind: RunKind) -> Option<Run> {
         let (block, first) = if align == 1 {
             self.find_run(pages)
         } else {
             self.find_aligned_run(pages, align)
         }?;
-        let run = block.open_run(first, pages, kind, chunks);
+        let run = block.open_run(first, pages, kind);
         self.directory.update(block);
         self.free_pages -= pages;
         self.rehang(block, block.free.get().longest_run());

@@ -101,21 +101,24 @@ pub(crate) struct PutBack {
 pub(crate) struct Run(NonNull<RunInfo>);
 
 impl Run {
-    /// Writes the descriptor of a run of `pages` pages from `start` on, with `chunks` chunks.
+    /// Writes the descriptor of a run of `pages` pages from `start` on, with as many chunks as they hold.
     ///
     /// # Safety
     ///
     /// `place` is that of a descriptor in the header of a block, valid for writes and with provenance for all of the block;
     /// no handle of it is in use. The pages are the block's, and used by nobody else as long as any copy of the handle is
-    /// in use. They are zero if `is_zeroed`, and hold the chunks, each of as many bytes as `kind` says.
+    /// in use. They are zero if `is_zeroed`.
     pub(crate) unsafe fn install(
         place: NonNull<RunInfo>,
         start: NonNull<u8>,
         pages: usize,
         kind: RunKind,
-        chunks: usize,
         is_zeroed: bool,
     ) -> Self {
+        let chunks = match kind {
+            RunKind::Stacks(class) => class.class().chunks_in(pages),
+            RunKind::Whole => 0,
+        };
         #[expect(
             clippy::cast_possible_truncation,
             reason = "a group holds at most 256 chunks, a block 64 pages"
@@ -216,7 +219,8 @@ impl Run {
             chunk < self.capacity() && (chunk + 1) * chunk_size <= self.pages() * PAGE_SIZE,
             "in the run"
         );
-        // SAFETY: the run has `capacity` chunks by construction, so the chunk lies in the run's pages, in its block.
+        // SAFETY: the callers give a chunk below the capacity and the size of the run's class; so many chunks of that size are
+        // in its pages (`install`), so the chunk lies in the run, in its block.
         unsafe { self.start().add(chunk * chunk_size) }
     }
 

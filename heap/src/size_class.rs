@@ -28,8 +28,11 @@ pub(crate) const SMALLEST_CHUNK: usize = 16;
 /// Stacks that one run may hold: four, because 256 chunks of 16 bytes fill a page.
 pub(crate) const STACKS_PER_RUN: usize = PAGE_SIZE / SMALLEST_CHUNK / CHUNKS_PER_STACK;
 
-/// The most pages of a stack: three such fill a block.
-const LONGEST_STACK: usize = 21;
+/// The most pages of a stack in a long list. One object keeps all of its stack from other sizes.
+const LONGEST_STACK: usize = 15;
+
+/// The most chunks that a stack in a long list gets, if its class does not say more: for the same reason.
+const MOST_CHUNKS: usize = 32;
 
 /// Number of size classes.
 pub(crate) const CLASSES: usize = 36;
@@ -181,9 +184,9 @@ impl SizeClass {
 
     /// Returns the most pages that a stack may take.
     pub(crate) const fn most_pages(&self) -> usize {
-        let in_words = STACKS_PER_RUN * CHUNKS_PER_STACK * self.chunk_size() / PAGE_SIZE;
-        if in_words < LONGEST_STACK {
-            in_words
+        let of_chunks = MOST_CHUNKS * self.chunk_size() / PAGE_SIZE;
+        if of_chunks < LONGEST_STACK {
+            of_chunks
         } else {
             LONGEST_STACK
         }
