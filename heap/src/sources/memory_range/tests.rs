@@ -6,7 +6,9 @@ use core::ptr::NonNull;
 use std::alloc::System;
 use std::vec::Vec;
 
-use super::{HEADER_SIZE, MemoryRange, WORD_SIZE, books_for, words_in, words_of_whole};
+use super::{
+    HEADER_SIZE, MemoryRange, WINDOWS_PER_WORD, WORD_SIZE, books_for, words_in, words_of_whole,
+};
 use crate::units::{BLOCK_SIZE, PAGE_SIZE, PAGES_PER_BLOCK};
 
 /// Memory of the host, aligned to a block.
@@ -192,4 +194,85 @@ fn blocks_are_taken_from_the_high_end_wherever_they_were_given_back() {
 /// Returns what makes a window's number of a block, in a range whose first window is number `first`.
 fn window_of(first: usize) -> impl Fn(NonNull<u8>) -> usize {
     move |block| block.addr().get() / BLOCK_SIZE - first
+}
+
+/// Asserts that what is said of windows as a whole is true, and the free pages are counted.
+#[track_caller]
+fn assert_sound(range: MemoryRange) {
+    let windows = range.pages_end.get().div_ceil(PAGES_PER_BLOCK);
+    let mut free = 0;
+    for (number, word) in range.whole().iter().enumerate() {
+        for bit in 0..WINDOWS_PER_WORD {
+            let window = number * WINDOWS_PER_WORD + bit;
+            let is_whole = window < windows && range.map().is_whole(window);
+            assert_eq!(word.get().contains(bit), is_whole, "window {window}");
+        }
+    }
+    for page in 0..windows * PAGES_PER_BLOCK {
+        let is_free = !range.map().are_taken(page, 1);
+        assert!(!is_free || (range.first_page()..range.pages_end.get()).contains(&page));
+        free += usize::from(is_free);
+    }
+    assert_eq!(free, range.free_pages());
+}
+
+#[test]
+fn windows_are_known_to_be_free_as_a_whole_after_any_history() {
+    const WINDOWS: usize = if cfg!(miri) { 3 } else { 70 };
+    let steps = if cfg!(miri) { 30 } else { 1000 };
+    let arena = Arena::new((WINDOWS + 2) * BLOCK_SIZE);
+    let mut random = 7_u64;
+    let mut below = |limit: usize| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        usize::try_from(random >> 32).unwrap() % limit
+    };
+    // It begins and ends in the middle of a window, and grows.
+    let range = arena.range(
+        5 * PAGE_SIZE,
+        20 * BLOCK_SIZE.min(WINDOWS * BLOCK_SIZE / 20),
+    );
+    let range = range.unwrap();
+    let mut out: Vec<(usize, usize)> = Vec::new();
+    for _ in 0..steps {
+        match below(6) {
+            0 | 1 => {
+                let pages = [1 + below(10), 1 + below(200), PAGES_PER_BLOCK][below(3)];
+                let run = range.get_run(pages, 1 << below(7));
+                out.extend(run.map(|run| (run.addr().get(), pages)));
+            }
+            2 => {
+                let block = range.get_block();
+                out.extend(block.map(|block| (block.addr().get(), PAGES_PER_BLOCK)));
+            }
+            3 if !out.is_empty() => {
+                let number = below(out.len());
+                let (address, pages) = out[number];
+                let new_pages = below(150);
+                if range.resize(address, pages, new_pages) {
+                    out[number].1 = new_pages;
+                }
+            }
+            4 if below(10) == 0 => {
+                let by = below(3 * BLOCK_SIZE);
+                if range.end() + by <= arena.start.addr().get() + arena.layout.size() {
+                    // SAFETY: the arena goes on there, and nobody else uses it.
+                    assert_eq!(unsafe { range.extend(by) }, None);
+                }
+            }
+            _ if !out.is_empty() => {
+                let (address, pages) = out.swap_remove(below(out.len()));
+                assert!(range.release(address, pages));
+                assert!(!range.release(address, pages), "a second time");
+            }
+            _ => {}
+        }
+        assert_sound(range);
+    }
+    for (address, pages) in out {
+        assert!(range.release(address, pages));
+    }
+    assert_sound(range);
+    assert_eq!(range.free_pages(), range.pages());
 }
