@@ -295,7 +295,7 @@ fn what_waits_goes_before_the_reserve() {
 fn a_full_quarantine_gives_blocks_back() {
     // As many chunks of a quarter of a block wait as can: their blocks go home in turn.
     let heap = heap(40, Rules::BLOCKS, MOST);
-    let all = objects(&heap, 40 * 14, 16 << 10);
+    let all = objects(&heap, 40 * 15, 16 << 10);
     assert_eq!(heap.source().free_pages(), 0);
     free_all(&heap, all);
     assert_arena_sound(&heap);
