@@ -409,6 +409,7 @@ impl<S: MemorySource, R: RawMutex> Allocator<S, R> {
 
     /// Makes a live object, handed out for `old`, fit `new` where it stands, and returns the heap's own pointer to it, or
     /// `None` inside when it has to move. `None` outside after a misuse, which has been reported. The alignments are the same.
+    #[inline(always)]
     pub(crate) fn resize(
         &self,
         pointer: *mut u8,
@@ -460,7 +461,7 @@ unsafe impl<S: MemorySource, R: RawMutex> GlobalAlloc for Allocator<S, R> {
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         let Ok(new_layout) = Layout::from_size_align(new_size, layout.align()) else {
             // Nobody has so much. A wrong pointer is reported all the same; a right one stays as it is.
-            let _ = self.reallocate_slowly(pointer, layout, layout);
+            self.resize(pointer, layout, layout);
             return ptr::null_mut();
         };
         self.reallocate_chunk(pointer, layout, new_layout)
