@@ -71,6 +71,10 @@ features: ## Runs the heap's tests with every feature alone and with all
 asan valgrind miri msrv features:
 	@$(with_toolchain); exec boot/proofs.sh $@
 
+.PHONY: example
+example: ## Runs a program of heap/examples: NAME=global_allocator
+	@$(with_toolchain); exec boot/example.sh '$(NAME)'
+
 .PHONY: fuzz
 fuzz: ## Searches for programs that break the heap, for FUZZ_SECONDS=60
 	@$(with_toolchain); FUZZ_SECONDS='$(FUZZ_SECONDS)' exec boot/fuzz.sh $(FUZZ_TARGET)

@@ -11,13 +11,16 @@
 #   BENCH_LIST=1                           lists heaps and workloads, and measures nothing
 #
 # The tables are printed and kept in target/bench/tables.md, with the machine, commit and command that they are from; every
-# figure is in target/bench/figures.csv, and plots of them beside it. What is going on is said on standard error.
+# figure is in target/bench/figures.csv, and plots of them beside it. Where something was chosen, all of that is in
+# target/bench/chosen. What is going on is said on standard error.
 set -uo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 extent=${1:-whole}
 rounds=${BENCH_ROUNDS:-$([ "$extent" = quick ] && echo 5 || echo 7)}
+# What is chosen is kept apart, so that it does not take the place of the whole.
 output=$root/target/bench
+if [ -n "${BENCH_ONLY:-}${BENCH_WORKLOADS:-}" ]; then output=$output/chosen; fi
 arguments=(--output "$output" --rounds "$rounds")
 # What is built in. Without them, only ours, the floor and the system's.
 features=peers
@@ -97,4 +100,4 @@ if [ "$status" -ne 0 ]; then
     exit "$status"
 fi
 mv "$output/tables.md.new" "$output/tables.md"
-say "measured for $((SECONDS - start)) s; the tables are in target/bench/tables.md"
+say "measured for $((SECONDS - start)) s; the tables are in ${output#"$root/"}/tables.md"

@@ -1,6 +1,6 @@
 //! Collections with a heap of their own: what belongs together lives, is counted and dies together.
 //!
-//! Run with `cargo run --example allocator_api --features allocator_api` on a nightly Rust.
+//! Run with `make example NAME=allocator_api`, on a nightly Rust.
 #![feature(allocator_api, btreemap_alloc)]
 
 use core::alloc::{GlobalAlloc, Layout};

@@ -1,6 +1,6 @@
 //! A memory source of one's own: the least that a kernel with a frame allocator has to write.
 //!
-//! Run with `cargo run --example custom_source`. The "physical memory" is an array of 32 blocks in the program, its frame
+//! Run with `make example NAME=custom_source`. The "physical memory" is an array of 32 blocks in the program, its frame
 //! allocator a word with a bit for each block. Blocks go out one at a time and regions as several in a row, and both come
 //! back: at the end the word is what it was.
 

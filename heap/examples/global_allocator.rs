@@ -1,6 +1,6 @@
 //! A whole program on the heap: `Box`, `Vec`, `String` and the runtime itself allocate here.
 //!
-//! Run with `cargo run --example global_allocator`. On a host the memory comes from the system's allocator; a kernel hands
+//! Run with `make example NAME=global_allocator`. On a host the memory comes from the system's allocator; a kernel hands
 //! out frames in its place, and gives a lock that masks interrupts as the second type parameter.
 
 use core::alloc::{GlobalAlloc, Layout};

@@ -1,6 +1,6 @@
 //! Moving over from `linked_list_allocator`: the same names, and what there is beyond them.
 //!
-//! Run with `cargo run --example migrate_from_linked_list_allocator`. In a kernel, two lines change:
+//! Run with `make example NAME=migrate_from_linked_list_allocator`. In a kernel, two lines change:
 //!
 //! ```toml
 //! stack_alloc = "0.1"                 # was: linked_list_allocator = "0.10"

@@ -3,7 +3,7 @@
 //! A server has a parser for each connection. A parser has a table and a buffer: to make one takes three allocations
 //! and some work. Connections come and go, so parsers are kept for the next ones.
 //!
-//! Run it with `cargo run --example object_cache`.
+//! Run it with `make example NAME=object_cache`.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::ops::DerefMut;

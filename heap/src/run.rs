@@ -2,7 +2,7 @@
 //!
 //! Owns a run's descriptor: which of its chunks are taken, how many there are, and where they begin. With [`crate::block`],
 //! whose headers descriptors lie in, this is the one file that turns numbers of pages and chunks into pointers. Refuses to
-//! know which other runs its block has, and what its chunks' size is.
+//! know which other runs its block has.
 //!
 //! A descriptor is 64 bytes, a cache line: all that a chunk's way out or back touches beside its list.
 //!
