@@ -70,7 +70,7 @@ build() {
 
 case $rounds in
     '' | *[!0-9]* | 0)
-        complain "RIPGREP_ROUNDS=$rounds is no number of rounds: write RIPGREP_ROUNDS=41"
+        complain "ROUNDS=$rounds is no number of rounds: write \`make bench-ripgrep ROUNDS=41\`"
         exit 2
         ;;
 esac

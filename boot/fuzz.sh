@@ -28,6 +28,10 @@ if [ ! -f "$folder/fuzz_targets/$target.rs" ]; then
     complain "no target \`$target\`: there are $(cd "$folder/fuzz_targets" && echo *.rs)"
     exit 2
 fi
+if ! [[ $seconds =~ ^[1-9][0-9]{0,6}$ ]]; then
+    complain "FUZZ_SECONDS=$seconds is no number of seconds: write FUZZ_SECONDS=60"
+    exit 2
+fi
 "$root/boot/setup.sh" tool fuzzer || exit 1
 PATH=$root/target/setup/cargo-fuzz/bin:$PATH
 if ! compgen -G "$(rustc --print sysroot)/lib/rustlib/$host/lib/librustc*_rt.asan.a" >/dev/null; then
