@@ -77,7 +77,7 @@ esac
 case $profile in
     release | release-lto) ;;
     *)
-        complain "RIPGREP_PROFILE=$profile is none of ripgrep's profiles: write release or release-lto"
+        complain "PROFILE=$profile is none of ripgrep's profiles: write release or release-lto"
         exit 2
         ;;
 esac
