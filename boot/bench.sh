@@ -19,7 +19,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 extent=${1:-whole}
 rounds=${BENCH_ROUNDS:-$([ "$extent" = quick ] && echo 5 || echo 7)}
 # What is chosen is kept apart, so that it does not take the place of the whole.
-output=$root/target/bench
+output=target/bench
 if [ -n "${BENCH_ONLY:-}${BENCH_WORKLOADS:-}" ]; then output=$output/chosen; fi
 arguments=(--output "$output" --rounds "$rounds")
 # What is built in. Without them, only ours, the floor and the system's.
@@ -53,6 +53,7 @@ chosen() {
     done
 }
 
+cd "$root" || exit 2
 case $extent in
     whole) features=peers,jemalloc,mimalloc ;;
     quick) arguments+=(--quick) ;;
@@ -100,4 +101,4 @@ if [ "$status" -ne 0 ]; then
     exit "$status"
 fi
 mv "$output/tables.md.new" "$output/tables.md"
-say "measured for $((SECONDS - start)) s; the tables are in ${output#"$root/"}/tables.md"
+say "measured for $((SECONDS - start)) s; the tables are in $output/tables.md"

@@ -47,6 +47,8 @@ use process_lock::ProcessLock;
 mod life;
 #[path = "malloc/line.rs"]
 mod line;
+#[path = "malloc/mapping.rs"]
+mod mapping;
 #[path = "malloc/mmap.rs"]
 mod mmap;
 #[path = "malloc/process_lock.rs"]

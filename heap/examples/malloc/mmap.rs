@@ -1,50 +1,14 @@
 //! Memory from the operating system.
 
-use core::ffi::c_void;
-use core::ptr::{self, NonNull};
+use core::ptr::NonNull;
 
-use stack_alloc::{BLOCK_SIZE, MemorySource, PAGE_SIZE};
+use stack_alloc::{BLOCK_SIZE, MemorySource};
+
+use crate::mapping::{map_aligned, unmap};
 
 /// A source over anonymous `mmap`.
 #[derive(Debug)]
 pub(crate) struct Mmap;
-
-/// Maps `size` bytes, wherever the system likes; they are 0.
-fn map(size: usize) -> Option<*mut u8> {
-    let (access, kind) = (
-        libc::PROT_READ | libc::PROT_WRITE,
-        libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
-    );
-    // SAFETY: a new mapping changes nothing that is there.
-    let start = unsafe { libc::mmap(ptr::null_mut(), size, access, kind, -1, 0) };
-    (start != libc::MAP_FAILED).then_some(start.cast())
-}
-
-/// Unmaps `size` bytes, which may be none. The system may refuse to (it counts mappings, and a hole makes one more): then
-/// they stay mapped, and nobody uses them.
-///
-/// # Safety
-///
-/// The bytes were mapped by [`map`], and nobody uses them.
-unsafe fn unmap(start: *mut u8, size: usize) {
-    if size > 0 {
-        // SAFETY: the caller's promise.
-        unsafe { libc::munmap(start.cast::<c_void>(), size) };
-    }
-}
-
-/// Maps `size` bytes aligned to `align`: maps more, and unmaps what lies before and behind.
-fn map_aligned(size: usize, align: usize) -> Option<NonNull<u8>> {
-    let mapped = size.checked_add(align - PAGE_SIZE)?;
-    let start = map(mapped)?;
-    let before = start.addr().next_multiple_of(align) - start.addr();
-    let aligned = start.wrapping_add(before);
-    // SAFETY: `before` is at most `align - PAGE_SIZE`, as `start` is aligned to a page: it was mapped, and is nobody's.
-    unsafe { unmap(start, before) };
-    // SAFETY: the rest behind `before + size` bytes was mapped too, and is nobody's.
-    unsafe { unmap(aligned.wrapping_add(size), mapped - before - size) };
-    NonNull::new(aligned)
-}
 
 // SAFETY: mapped memory is valid and this source's alone until it is unmapped; it has the size and alignment asked for. New
 // mappings are 0. A region is resized by the system, where it stands. Nothing unwinds.

@@ -5,6 +5,10 @@
 
 #[cfg(feature = "stack_alloc")]
 mod mapped;
+#[cfg(feature = "stack_alloc")]
+// What the example that is a `malloc` has too.
+#[path = "../../../examples/malloc/mapping.rs"]
+mod mapping;
 
 /// What was chosen.
 #[cfg(feature = "stack_alloc")]
