@@ -115,18 +115,6 @@ impl Bitmap {
         Self(self.0 & self.0.wrapping_sub(1))
     }
 
-    /// Returns the largest number in the set that is not above `limit`, 0..=63.
-    #[inline]
-    pub(crate) const fn highest_up_to(self, limit: usize) -> Option<usize> {
-        debug_assert!(limit < 64, "a number of the word's");
-        let below = self.0 << (63 - limit % 64);
-        if below == 0 {
-            None
-        } else {
-            Some(limit - below.leading_zeros() as usize)
-        }
-    }
-
     /// Returns the smallest number in the set that is not below `limit`.
     pub(crate) const fn lowest_from(self, limit: usize) -> Option<usize> {
         self.without(Self::below(limit)).lowest()

@@ -203,9 +203,9 @@ impl Holdings {
         let first = page_in_block(part.addr().get());
         let reach = (block.pages() + 1..=PAGES_PER_BLOCK - first).rev();
         for pages in reach {
+            let longer = pages * PAGE_SIZE;
             // SAFETY: the part came from this source with this size; it only grows.
-            let has_grown =
-                unsafe { source.resize_region(part.cast(), part.len(), pages * PAGE_SIZE) };
+            let has_grown = unsafe { source.resize_region(part.cast(), part.len(), longer) };
             if has_grown {
                 // SAFETY: the source promises that the memory behind the part is the heap's too, at one with the part.
                 unsafe { self.runs.extend(block, first + pages) };

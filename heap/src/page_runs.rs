@@ -19,7 +19,7 @@ use crate::directory::Directory;
 use crate::list::List;
 use crate::run::{Run, RunKind};
 use crate::size_class::ClassIndex;
-use crate::units::{LONGEST_RUN_PAGES, PAGE_SIZE, PAGES_PER_BLOCK, page_in_block};
+use crate::units::{PAGE_SIZE, PAGES_PER_BLOCK, page_in_block};
 
 /// Idle blocks that the heap keeps rather than give them back at once: 4, which is 1 MiB.
 ///
@@ -93,7 +93,7 @@ impl PageRuns {
 
     /// Returns the length in pages of the longest run that could be had.
     pub(crate) fn longest(&self) -> usize {
-        self.occupied.highest_up_to(LONGEST_RUN_PAGES).unwrap_or(0)
+        self.occupied.height().saturating_sub(1)
     }
 
     /// Returns the block in whose window `address` lies, if the heap holds one. Reads nothing at `address`.

@@ -60,8 +60,6 @@ fn assert_like(bitmap: Bitmap, model: &Model) {
     for limit in 0..70 {
         assert_eq!(bitmap.contains(limit), members.contains(&limit));
         if limit < 64 {
-            let below = members.iter().copied().filter(|member| *member <= limit);
-            assert_eq!(bitmap.highest_up_to(limit), below.max());
             let above = members.iter().copied().filter(|member| *member >= limit);
             let distance = above.min().map(|member| member - limit);
             assert_eq!(bitmap.distance_from(limit), distance);
