@@ -54,20 +54,20 @@ impl BitmappedStack {
         Some(chunk)
     }
 
-    /// Takes `chunk` (0..=63) back, and returns whether no other one is free.
+    /// Takes `chunk` (0..=63) back.
     ///
     /// # Errors
     ///
     /// [`NotTaken`], with nothing changed, when it is free already.
     #[inline]
-    pub(crate) fn put(&self, chunk: usize) -> Result<bool, NotTaken> {
+    pub(crate) fn put(&self, chunk: usize) -> Result<(), NotTaken> {
         let free = self.free.get();
         let with_chunk = free.with(Bitmap::single(chunk));
         if with_chunk == free {
             return Err(NotTaken);
         }
         self.free.set(with_chunk);
-        Ok(free.is_empty())
+        Ok(())
     }
 
     /// Returns the free chunks.
@@ -118,13 +118,13 @@ impl StackGroup {
         None
     }
 
-    /// Takes `chunk`, one of the group's, back, and returns whether no other one of its stack is free.
+    /// Takes `chunk`, one of the group's, back.
     ///
     /// # Errors
     ///
     /// [`NotTaken`], with nothing changed, when it is free already.
     #[inline]
-    pub(crate) fn put(&self, chunk: usize) -> Result<bool, NotTaken> {
+    pub(crate) fn put(&self, chunk: usize) -> Result<(), NotTaken> {
         self.stack_of(chunk).put(chunk % CHUNKS_PER_STACK)
     }
 

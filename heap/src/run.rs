@@ -248,15 +248,14 @@ impl Run {
     /// [`NotTaken`], with nothing changed, when it is free already.
     #[inline(always)]
     pub(crate) fn put_chunk(self, chunk: usize) -> Result<PutBack, NotTaken> {
-        let is_first_of_stack = self.stacks.put(chunk)?;
+        self.stacks.put(chunk)?;
         let used = self.used.get() - 1;
         self.used.set(used);
         if chunk >= usize::from(self.zero_from.get()) {
             self.not_zero_below(chunk + 1);
         }
         Ok(PutBack {
-            // While there was one in the same stack, the others need no look.
-            was_full: is_first_of_stack && used + 1 == self.capacity,
+            was_full: used + 1 == self.capacity,
             is_empty: used == 0,
         })
     }

@@ -122,11 +122,8 @@ const fn at_least(
     aim: f64,
 ) -> Target {
     Target {
-        name,
-        measured,
         bound: Bound::AtLeast,
-        reach,
-        aim,
+        ..at_most(name, measured, reach, aim)
     }
 }
 

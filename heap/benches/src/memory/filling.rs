@@ -120,6 +120,7 @@ mod tests {
     use super::{Filling, Objects, TooSlow};
     use crate::arena::Arena;
     use crate::contenders::all;
+    use crate::heap::Heap;
     use crate::numbers::{Numbers, Sizes};
     use core::time::Duration;
 
@@ -131,15 +132,20 @@ mod tests {
         }
     }
 
-    #[test]
-    fn what_was_freed_can_be_filled_again() {
-        let arena = Arena::new(1 << 20).expect("1 MiB");
+    /// Makes the floor over all of `arena`, which nobody else uses.
+    fn floor(arena: &Arena) -> Box<dyn Heap> {
         let floor = all()
             .into_iter()
             .find(|one| one.name == "floor")
             .expect("it is there");
         // SAFETY: nobody else uses the arena.
-        let heap = unsafe { (floor.make)(arena.whole()) };
+        unsafe { (floor.make)(arena.whole()) }
+    }
+
+    #[test]
+    fn what_was_freed_can_be_filled_again() {
+        let arena = Arena::new(1 << 20).expect("1 MiB");
+        let heap = floor(&arena);
         let mut filling = Filling::new(&*heap, Duration::from_secs(600));
         let mut numbers = Numbers::new(1);
         assert_eq!(filling.fill(of(1024), &mut numbers), Ok(1 << 20));
@@ -154,12 +160,7 @@ mod tests {
     #[test]
     fn patience_has_an_end() {
         let arena = Arena::new(1 << 20).expect("1 MiB");
-        let floor = all()
-            .into_iter()
-            .find(|one| one.name == "floor")
-            .expect("it is there");
-        // SAFETY: nobody else uses the arena.
-        let heap = unsafe { (floor.make)(arena.whole()) };
+        let heap = floor(&arena);
         let mut filling = Filling::new(&*heap, Duration::ZERO);
         assert_eq!(filling.fill(of(64), &mut Numbers::new(1)), Err(TooSlow));
     }
