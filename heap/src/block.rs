@@ -287,36 +287,19 @@ impl Block {
         self.leads.get().is_empty()
     }
 
-    /// Returns the pages at which runs begin, as a word for [`run_before`](Self::run_before).
-    #[inline]
-    pub(crate) fn leads(self) -> Bitmap {
-        self.leads.get()
-    }
-
     /// Returns the last run that begins at page `page` (0..=63) or before it, and how many pages before. It may end before that
     /// page, too.
-    ///
-    /// # Safety
-    ///
-    /// `leads` are the block's, as [`leads`](Self::leads) returns them now.
     #[inline(always)]
-    pub(crate) unsafe fn run_before(self, leads: Bitmap, page: usize) -> Option<(Run, usize)> {
-        debug_assert!(leads == self.leads(), "the block's own leads");
-        let distance = leads.distance_from(PAGES_PER_BLOCK - 1 - page)?;
-        // SAFETY: the block's leads name the pages whose descriptors `open_run` has written and `close_run` has not voided.
+    pub(crate) fn run_before(self, page: usize) -> Option<(Run, usize)> {
+        let distance = self.leads.get().distance_from(PAGES_PER_BLOCK - 1 - page)?;
+        // SAFETY: `leads` names the pages whose descriptors `open_run` has written and `close_run` has not voided.
         let run = unsafe { Run::from_descriptor(self.descriptor(page - distance)) };
         Some((run, distance))
     }
 
-    /// Returns the last run that begins at page `page` (0..=63) or before it, and how many pages before.
-    pub(crate) fn last_run_before(self, page: usize) -> Option<(Run, usize)> {
-        // SAFETY: these are the block's.
-        unsafe { self.run_before(self.leads(), page) }
-    }
-
     /// Returns the run that `page` belongs to, or `None` for the header, for free pages and for those that are not there.
     pub(crate) fn run_around(self, page: usize) -> Option<Run> {
-        let (run, distance) = self.last_run_before(page)?;
+        let (run, distance) = self.run_before(page)?;
         (distance < run.pages()).then_some(run)
     }
 

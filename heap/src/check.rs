@@ -156,7 +156,7 @@ fn check_block(
     let there = |page: &usize| block.has_page(*page);
     let header = |page: &usize| block.is_header(*page);
     ensure(
-        chain.holdings.runs.finds(block),
+        chain.holdings.runs.find(address) == Some(block),
         "a block is found by its address",
         address,
     )?;
@@ -212,7 +212,7 @@ fn pages_where(holds: impl Fn(&usize) -> bool) -> Bitmap {
 fn check_reserved(chain: &FactoryChain, block: Block, walk: &mut Walk) -> Result<(), Corruption> {
     let address = block.address();
     ensure(
-        chain.holdings.runs.finds(block),
+        chain.holdings.runs.find(address) == Some(block),
         "a block is found by its address",
         address,
     )?;

@@ -28,7 +28,7 @@ const MOST_COPIED_UNDER_LOCK: usize = 256;
 
 /// A heap over the memory source `S`, behind a lock of kind `R`.
 ///
-/// Make one a `static` with `#[global_allocator]`, or as many as wanted and call their methods. (It is a value of about 40 KiB,
+/// Make one a `static` with `#[global_allocator]`, or as many as wanted and call their methods. (It is a value of about 25 KiB,
 /// too much for a small call stack.) `R` defaults to a spin
 /// lock; a kernel whose interrupt handlers allocate gives a lock that masks interrupts while it is held.
 ///

@@ -38,7 +38,7 @@ impl fmt::Display for AllocError {
 
 impl Error for AllocError {}
 
-/// A heap over the memory source `S` without a lock. It is a value of about 40 KiB.
+/// A heap over the memory source `S` without a lock. It is a value of about 25 KiB.
 ///
 /// The same heap as [`Allocator`](crate::Allocator), for those who have exclusion already: a CPU's own heap, a lock of
 /// another kind, a program with one thread. Costs are those of `Allocator` without its lock. A heap that is dropped does

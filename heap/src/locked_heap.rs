@@ -27,7 +27,7 @@ use crate::statistics::Statistics;
 /// books and one for each 256 KiB in use: of 100 KiB, about 90 can be handed out.
 ///
 /// Costs are those of `Allocator`, and for new blocks and regions that of [`Regions`]: a step for each 16 MiB, and for regions a
-/// walk over one word for each 256 KiB. It is a value of about 40 KiB: a thing for a `static`.
+/// walk over one word for each 256 KiB. It is a value of about 25 KiB: a thing for a `static`.
 ///
 /// # Examples
 ///

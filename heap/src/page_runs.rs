@@ -111,9 +111,8 @@ impl PageRuns {
         address: usize,
         class: ClassIndex,
     ) -> Option<(Run, usize)> {
-        let (block, leads) = self.directory.find_at_hand(address)?;
-        // SAFETY: the directory's leads are the block's (its invariant).
-        let (run, _) = unsafe { block.run_before(leads, page_in_block(address)) }?;
+        let block = self.directory.find_at_hand(address)?;
+        let (run, _) = block.run_before(page_in_block(address))?;
         if run.kind != RunKind::Stacks(class) {
             return None;
         }
@@ -144,7 +143,7 @@ impl PageRuns {
     #[inline]
     pub(crate) fn find_whole(&self, address: usize, pages: usize, align: usize) -> Option<Run> {
         let block = self.find(address)?;
-        let (run, pages_before) = block.last_run_before(page_in_block(address))?;
+        let (run, pages_before) = block.run_before(page_in_block(address))?;
         let is_it = run.kind == RunKind::Whole
             && pages_before == 0
             && run.pages() == pages
@@ -259,7 +258,6 @@ impl PageRuns {
             self.find_aligned_run(pages, align)
         }?;
         let run = block.open_run(first, pages, kind);
-        self.directory.update(block);
         self.free_pages -= pages;
         self.rehang(block, block.free.get().longest_run());
         Some(run)
@@ -271,7 +269,6 @@ impl PageRuns {
         let first = run.first_page();
         self.free_pages += run.pages();
         block.close_run(run);
-        self.directory.update(block);
         // No other run of free pages has changed.
         let around = block.free.get().run_around(first);
         self.rehang(block, around.max(block.longest()));
@@ -335,11 +332,6 @@ impl PageRuns {
             .map(|(_, block)| block)
             .filter(|block| block.address() >= address)
             .min_by_key(|block| block.address())
-    }
-
-    /// Returns whether `block`, which is there, is found by its address, and what is noted of it is true.
-    pub(crate) fn finds(&self, block: Block) -> bool {
-        self.directory.is_sound(block)
     }
 
     /// Returns whether the lists, their word and their links agree. Cost: the number of blocks.
