@@ -160,6 +160,20 @@ impl StackGroup {
             })
     }
 
+    /// Returns how many of the chunks `from..end`, all of the group's, are taken.
+    pub(crate) fn taken_between(&self, from: usize, end: usize) -> usize {
+        self.stacks
+            .iter()
+            .enumerate()
+            .map(|(number, stack)| {
+                let below = number * CHUNKS_PER_STACK;
+                let before_end = Bitmap::below(end.saturating_sub(below));
+                let there = before_end.without(Bitmap::below(from.saturating_sub(below)));
+                there.without(stack.free()).len()
+            })
+            .sum()
+    }
+
     /// Returns how many chunks are free.
     pub(crate) fn free_chunks(&self) -> usize {
         self.stacks.iter().map(|stack| stack.free().len()).sum()

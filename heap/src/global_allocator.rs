@@ -10,6 +10,7 @@ use core::ptr::{self, NonNull};
 use lock_api::RawMutex;
 
 use crate::at_hand::{Resized, TakenBack};
+use crate::block_snapshot::BlockSnapshot;
 use crate::check::{Corruption, check};
 use crate::lock::{Entered, Lock};
 use crate::memory_source::MemorySource;
@@ -20,7 +21,7 @@ use crate::run::{Memory, Run};
 use crate::shrinkers::{Shrinker, TooManyShrinkers};
 use crate::size_class::class_of;
 use crate::statistics::Statistics;
-use crate::walk::Walk;
+use crate::walk::{BlockWalk, Walk};
 
 /// Bytes of an object that moves which `realloc` copies while it holds the lock: letting go of the lock and taking it again
 /// costs more than to copy four cache lines.
@@ -96,6 +97,16 @@ impl<S: MemorySource, R: RawMutex> Allocator<S, R> {
         self.lock.enter().on_misuse = handler;
     }
 
+    /// Sets what is called after a request was answered with null, with the request's layout and the lock not held: to say on a
+    /// console what was asked for and what there is ([`statistics`](Self::statistics)). The default does nothing. The answer
+    /// stays null.
+    ///
+    /// It is called by whoever asked for memory, in an interrupt handler too. It may allocate; requests that are answered
+    /// with null meanwhile, its own or others', do not call it again. It must not unwind.
+    pub fn set_out_of_memory_handler(&self, handler: fn(Layout)) {
+        self.lock.enter().on_out_of_memory.set(handler);
+    }
+
     /// Adds a function that is asked to free memory before a request is answered with null: see [`Shrinker`].
     ///
     /// All of them are asked in turn, each once, until the request can be met.
@@ -137,6 +148,12 @@ impl<S: MemorySource, R: RawMutex> Allocator<S, R> {
         Statistics::of(&self.lock.enter().chain, &self.source)
     }
 
+    /// Returns the heap's numbers, or `None` at once when somebody is in the heap: for contexts that must not wait, such as a
+    /// non-maskable interrupt or the report of a panic, which may have interrupted the very code that holds the lock.
+    pub fn try_statistics(&self) -> Option<Statistics> {
+        Some(Statistics::of(&self.lock.try_enter()?.chain, &self.source))
+    }
+
     /// Says what is at `address`: which object, live or free, or none. Reads nothing there. Cost: constant, under the lock.
     ///
     /// # Examples
@@ -165,6 +182,21 @@ impl<S: MemorySource, R: RawMutex> Allocator<S, R> {
     /// ```
     pub fn what_is(&self, address: usize) -> Place {
         self.lock.enter().chain.holdings.lookup().place(address)
+    }
+
+    /// Says what is at `address`, or `None` at once when somebody is in the heap: see [`try_statistics`](Self::try_statistics).
+    pub fn try_what_is(&self, address: usize) -> Option<Place> {
+        Some((self.lock.try_enter()?.chain.holdings.lookup()).place(address))
+    }
+
+    /// Returns every block, those held back too, by address, as a picture: what each of its pages is used for.
+    ///
+    /// The lock is taken for each block and not held between them, so the walk may print, allocate and free; a block that
+    /// comes or goes meanwhile may be seen or not. Cost of a step: the number of blocks. Regions are not in blocks: see
+    /// [`live_objects`](Self::live_objects).
+    pub fn blocks(&self) -> impl Iterator<Item = BlockSnapshot> {
+        let mut walk = BlockWalk::new();
+        core::iter::from_fn(move || walk.step(self.lock.enter().chain.holdings.lookup()))
     }
 
     /// Returns every live object: first those in blocks, by address, then the regions, by address.
@@ -272,9 +304,21 @@ impl<S: MemorySource, R: RawMutex> Allocator<S, R> {
             self.shrink_and_allocate(layout)
         };
         if memory.is_none() {
-            self.lock.enter().chain.totals.count_failure();
+            self.answer_null(layout);
         }
         memory
+    }
+
+    /// Counts a request that is answered with null, and tells the handler.
+    fn answer_null(&self, layout: Layout) {
+        let mut guarded = self.lock.enter();
+        guarded.chain.totals.count_failure();
+        let Some(handler) = guarded.on_out_of_memory.begin() else {
+            return;
+        };
+        drop(guarded);
+        without_unwinding(|| handler(layout));
+        self.lock.enter().on_out_of_memory.end();
     }
 
     /// Asks the shrinkers in turn, until one of them has made the request possible.

@@ -8,13 +8,14 @@ use core::error::Error;
 use core::fmt;
 use core::ptr::NonNull;
 
+use crate::block_snapshot::BlockSnapshot;
 use crate::check::{Corruption, check};
 use crate::factory_chain::FactoryChain;
 use crate::memory_source::MemorySource;
 use crate::misuse::Misuse;
 use crate::place::{Object, Place};
 use crate::statistics::Statistics;
-use crate::walk::Walk;
+use crate::walk::{BlockWalk, Walk};
 
 /// There is no memory for a request.
 ///
@@ -178,6 +179,12 @@ impl<S: MemorySource> Heap<S> {
     /// Says what is at `address`. Reads nothing there. Cost: constant.
     pub fn what_is(&self, address: usize) -> Place {
         self.chain.holdings.lookup().place(address)
+    }
+
+    /// Returns every block, those held back too, by address, as a picture: what each of its pages is used for.
+    pub fn blocks(&self) -> impl Iterator<Item = BlockSnapshot> {
+        let mut walk = BlockWalk::new();
+        core::iter::from_fn(move || walk.step(self.chain.holdings.lookup()))
     }
 
     /// Returns every live object: first those in blocks, by address, then the regions, by address.

@@ -5,6 +5,7 @@
 #[cfg(test)]
 extern crate std;
 
+pub use crate::block_snapshot::{BlockSnapshot, PageState};
 pub use crate::cache::{Cache, CacheStatistics, Cached, KEPT_OBJECTS};
 pub use crate::check::Corruption;
 pub use crate::fault_injection::FaultInjector;
@@ -23,6 +24,7 @@ pub use crate::units::{BLOCK_SIZE, PAGE_SIZE};
 
 // Pure parts: numbers, links, words.
 mod bitmap;
+mod block_snapshot;
 mod list;
 mod place;
 mod size_class;
@@ -54,8 +56,9 @@ mod sized_allocator;
 mod at_hand;
 mod factory_chain;
 
-// Layer 4: who may enter, and whom to ask when memory is out.
+// Layer 4: who may enter, and whom to ask and to tell when memory is out.
 mod lock;
+mod out_of_memory;
 mod shrinkers;
 
 // The layers composed, with the lock and without, and what can be seen of them.

@@ -9,6 +9,7 @@ use core::alloc::Layout;
 use core::ptr::NonNull;
 
 use crate::block::Block;
+use crate::block_snapshot::{BlockSnapshot, PageState};
 use crate::gone_back::GoneBack;
 use crate::misuse::{Misuse, MisuseKind};
 use crate::page_runs::{PageRuns, run_around};
@@ -17,7 +18,7 @@ use crate::quarantine::Quarantine;
 use crate::regions::{LiveRegions, Region};
 use crate::run::{Run, RunKind};
 use crate::size_class::{ClassIndex, Placement, placement};
-use crate::units::{BLOCK_SIZE, PAGE_SIZE, page_in_block};
+use crate::units::{BLOCK_SIZE, PAGE_SIZE, PAGES_PER_BLOCK, page_in_block};
 
 /// A live object, found by its address and layout.
 #[derive(Clone, Copy, Debug)]
@@ -227,10 +228,76 @@ impl Lookup<'_> {
         None
     }
 
+    /// Returns the first block, in service or held back, whose window begins at `from` or behind it, as a picture. Cost: the
+    /// number of blocks, and 64 pages.
+    pub(crate) fn next_block(self, from: usize) -> Option<BlockSnapshot> {
+        let serving = self.runs.next(from).map(|block| (block, false));
+        let reserved = (self.runs.reserved())
+            .filter(|block| block.address() >= from)
+            .map(|block| (block, true));
+        let (block, is_reserved) = reserved
+            .chain(serving)
+            .min_by_key(|(block, _)| block.address())?;
+        let mut pages = [PageState::Absent; PAGES_PER_BLOCK];
+        for (number, page) in pages.iter_mut().enumerate() {
+            *page = state_of_page(block, number);
+        }
+        Some(BlockSnapshot {
+            address: block.address(),
+            is_reserved,
+            pages,
+        })
+    }
+
     /// Returns the first region that begins at `from` or behind it. Cost: the number of regions.
     pub(crate) fn next_in_regions(self, from: usize) -> Option<Object> {
         self.regions.next(from).map(object_of_region)
     }
+}
+
+/// Says what page number `page` of `block` is used for.
+fn state_of_page(block: Block, page: usize) -> PageState {
+    if !block.has_page(page) {
+        return PageState::Absent;
+    }
+    if block.is_header(page) {
+        return PageState::Header;
+    }
+    let Some(run) = block.run_around(page) else {
+        return PageState::Free;
+    };
+    let is_first = run.first_page() == page;
+    match run.kind {
+        RunKind::Whole => PageState::Run {
+            pages: run.pages(),
+            is_first,
+        },
+        RunKind::Stacks(ClassIndex::RECORDS) => PageState::Records,
+        RunKind::Stacks(class) => {
+            let chunk_size = class.class().chunk_size();
+            PageState::Chunks {
+                chunk_size,
+                used: run.used(),
+                total: run.capacity(),
+                bytes_used: bytes_used(run, chunk_size, page - run.first_page()),
+                is_first,
+            }
+        }
+    }
+}
+
+/// Returns how many bytes of the run's page number `page` are in chunks, of `chunk_size` bytes, that are taken.
+fn bytes_used(run: Run, chunk_size: usize, page: usize) -> usize {
+    let (start, end) = (page * PAGE_SIZE, (page + 1) * PAGE_SIZE);
+    let (first, last) = (start / chunk_size, (end - 1) / chunk_size);
+    let is_taken = |chunk: usize| chunk < run.capacity() && !run.stacks.is_free(chunk);
+    let whole = run
+        .stacks
+        .taken_between(first, (last + 1).min(run.capacity()));
+    // The first and the last of them may reach into the neighbouring pages.
+    let before = usize::from(is_taken(first)) * (start - first * chunk_size);
+    let behind = usize::from(is_taken(last)) * ((last + 1) * chunk_size - end);
+    whole * chunk_size - before - behind
 }
 
 /// Describes a run that is one allocation.

@@ -1,7 +1,7 @@
 //! Layer 4: who may enter the heap.
 //!
-//! Owns mutual exclusion, and what else is read under the lock and used after it: the handler for wrong frees, and whom to
-//! ask when memory is out. Refuses to know everything below.
+//! Owns mutual exclusion, and what else is read under the lock and used after it: the handlers for wrong frees and for null,
+//! and whom to ask when memory is out. Refuses to know everything below.
 //!
 //! The kind of lock is the user's: any [`lock_api::RawMutex`]. A kernel brings one that masks interrupts while it is
 //! held, so that handlers may allocate; on a host, a spin lock will do. What happens under the lock is bounded, calls
@@ -11,6 +11,7 @@ use lock_api::{Mutex, MutexGuard, RawMutex};
 
 use crate::factory_chain::FactoryChain;
 use crate::misuse::Misuse;
+use crate::out_of_memory::OutOfMemoryHandler;
 use crate::shrinkers::Shrinkers;
 
 /// What the lock guards.
@@ -20,6 +21,8 @@ pub(crate) struct Guarded {
     pub(crate) chain: FactoryChain,
     /// What to call after a wrong free, when the lock is gone.
     pub(crate) on_misuse: fn(Misuse),
+    /// What to call after a request was answered with null, when the lock is gone.
+    pub(crate) on_out_of_memory: OutOfMemoryHandler,
     /// Says whether the caller may use the reserve.
     pub(crate) is_urgent: fn() -> bool,
     /// Whom to ask for memory before the answer is null.
@@ -40,6 +43,7 @@ impl<R: RawMutex> Lock<R> {
             Guarded {
                 chain: FactoryChain::new(),
                 on_misuse,
+                on_out_of_memory: OutOfMemoryHandler::new(),
                 is_urgent: never,
                 shrinkers: Shrinkers::new(),
             },

@@ -1,10 +1,12 @@
-//! A walk over all live objects, one step at a time, so that the lock need not be held between steps.
+//! Walks over all live objects, and over all blocks, one step at a time, so that the lock need not be held between steps.
 //!
-//! Owns where the walk is; finding the next object is [`crate::locate`]'s.
+//! Owns where the walk is; finding the next object or block is [`crate::locate`]'s.
 #![forbid(unsafe_code)]
 
+use crate::block_snapshot::BlockSnapshot;
 use crate::locate::Lookup;
 use crate::place::Object;
+use crate::units::BLOCK_SIZE;
 
 /// Where a walk is: which objects it has not seen yet.
 #[derive(Clone, Copy, Debug)]
@@ -44,5 +46,23 @@ impl Walk {
             None => Self::Done,
         };
         object
+    }
+}
+
+/// Where a walk over blocks is: the address from which on it has not seen any. `None` when there can be no more.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BlockWalk(Option<usize>);
+
+impl BlockWalk {
+    /// Returns a walk that has seen nothing.
+    pub(crate) const fn new() -> Self {
+        Self(Some(0))
+    }
+
+    /// Takes one step: returns the next block. Cost: that of the search in [`Lookup`].
+    pub(crate) fn step(&mut self, lookup: Lookup<'_>) -> Option<BlockSnapshot> {
+        let block = lookup.next_block(self.0?);
+        self.0 = block.and_then(|block| block.address.checked_add(BLOCK_SIZE));
+        block
     }
 }

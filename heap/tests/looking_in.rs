@@ -5,8 +5,8 @@ mod common;
 use core::ops::Range;
 
 use common::arena::{
-    Arena, ArenaHeap, Contents, Kind, Rules, WINDOW, assert_arena_empty, assert_arena_sound,
-    free_all,
+    Arena, ArenaHeap, Kind, Rules, WINDOW, assert_arena_empty, assert_arena_sound, free_all,
+    random_heap, random_step,
 };
 use common::{Heap, Numbers, Object, heap, layout};
 use stack_alloc::{
@@ -234,51 +234,6 @@ fn every_byte_is_what_it_is() {
     }
 }
 
-/// A heap over memory that seed `seed` chooses.
-fn some_heap(seed: u64) -> ArenaHeap {
-    let mut numbers = Numbers::new(seed);
-    let windows = 1 + numbers.below(7);
-    let mut pages = Vec::new();
-    let mut page = numbers.below(WINDOW);
-    while page < windows * WINDOW {
-        let end = (page + 1 + numbers.below(150)).min(windows * WINDOW);
-        pages.push(page..end);
-        page = end + 1 + numbers.below(20);
-    }
-    let rules = Rules {
-        blocks: true,
-        part_pages: [0, 5, 63][numbers.below(3)],
-        one_part_a_window: numbers.below(2) == 0,
-        regions: numbers.below(3) > 0,
-        resizes: numbers.below(2) == 0,
-        contents: Contents::Unknown,
-    };
-    let heap = Allocator::new(Arena::new(windows, pages, rules));
-    if numbers.below(2) == 0 {
-        heap.set_reserve(numbers.below(3), || false);
-    }
-    heap
-}
-
-/// One random step with the live objects of `heap`.
-fn step(heap: &ArenaHeap, numbers: &mut Numbers, live: &mut Vec<Object>) {
-    let log = [6, 12, 15, 18][numbers.below(4)];
-    let asked = layout(numbers.size(log), 1 << numbers.below(14));
-    match numbers.below(7) {
-        0..=3 => live.extend(Object::try_new(heap, asked, 1)),
-        4 => {
-            if let Some(mut object) = numbers.pick(live) {
-                object.resize(heap, asked.size(), 2);
-                live.push(object);
-            }
-        }
-        _ => free_all(heap, numbers.pick(live)),
-    }
-    if numbers.below(60) == 0 {
-        heap.trim();
-    }
-}
-
 /// Returns where each live object begins, as the heap should tell it: those in blocks first, each kind by address.
 fn expected_walk(heap: &ArenaHeap, live: &[Object]) -> Vec<stack_alloc::Object> {
     let mut objects: Vec<_> = live
@@ -306,12 +261,12 @@ fn expected_walk(heap: &ArenaHeap, live: &[Object]) -> Vec<stack_alloc::Object> 
 fn live_objects_are_those_that_are_live() {
     let (rounds, steps) = if cfg!(miri) { (2, 40) } else { (60, 300) };
     for seed in 0..rounds {
-        let heap = some_heap(seed);
+        let heap = random_heap(seed);
         let mut numbers = Numbers::new(seed + 1000);
         let mut live = Vec::new();
         assert_eq!(heap.live_objects().count(), 0);
         for number in 0..steps {
-            step(&heap, &mut numbers, &mut live);
+            random_step(&heap, &mut numbers, &mut live);
             if number % 7 == 0 {
                 let walked: Vec<_> = heap.live_objects().collect();
                 assert_eq!(walked, expected_walk(&heap, &live), "seed {seed}");
@@ -327,11 +282,11 @@ fn live_objects_are_those_that_are_live() {
 fn a_walk_among_changes_sees_all_that_stays_once_and_nothing_that_is_gone() {
     let (rounds, steps) = if cfg!(miri) { (2, 30) } else { (60, 250) };
     for seed in 0..rounds {
-        let heap = some_heap(seed);
+        let heap = random_heap(seed);
         let mut numbers = Numbers::new(seed + 2000);
         let mut live = Vec::new();
         for _ in 0..steps {
-            step(&heap, &mut numbers, &mut live);
+            random_step(&heap, &mut numbers, &mut live);
         }
         // Some stay, some may go.
         let half = live.len() / 2;
@@ -348,7 +303,7 @@ fn a_walk_among_changes_sees_all_that_stays_once_and_nothing_that_is_gone() {
             }
             seen.push(object);
             for _ in 0..numbers.below(4) {
-                step(&heap, &mut numbers, &mut live);
+                random_step(&heap, &mut numbers, &mut live);
             }
         }
         let mut ordered = seen.clone();
@@ -393,7 +348,7 @@ fn free_pages_and_fragmentation_are_what_the_pages_say() {
         let mut numbers = Numbers::new(seed);
         let mut live = Vec::new();
         for number in 0..steps {
-            step(&heap, &mut numbers, &mut live);
+            random_step(&heap, &mut numbers, &mut live);
             if number % 5 > 0 {
                 continue;
             }
@@ -442,11 +397,11 @@ fn fragmentation_goes_from_none_to_nearly_all() {
 fn the_largest_available_can_be_had_in_any_state() {
     let (rounds, steps) = if cfg!(miri) { (3, 40) } else { (300, 200) };
     for seed in 0..rounds {
-        let heap = some_heap(seed);
+        let heap = random_heap(seed);
         let mut numbers = Numbers::new(seed + 3000);
         let mut live = Vec::new();
         for number in 0..steps {
-            step(&heap, &mut numbers, &mut live);
+            random_step(&heap, &mut numbers, &mut live);
             if number % 10 > 0 {
                 continue;
             }
@@ -521,3 +476,17 @@ overhead            0 B     0 % of what is held\n\
 free pages          0 B     longest run 0 B; 0 % fragmented\n\
 largest free        0 B     an allocation of this size would succeed now\n\
 failures                0";
+
+#[test]
+fn who_tries_never_waits() {
+    let heap = heap(BLOCK_SIZE);
+    let object = Object::new(&heap, layout(100, 8), 1);
+    let address = object.pointer().addr();
+    heap.with_source(|_| {
+        assert_eq!(heap.try_statistics(), None);
+        assert_eq!(heap.try_what_is(address), None);
+    });
+    assert_eq!(heap.try_statistics(), Some(heap.statistics()));
+    assert_eq!(heap.try_what_is(address), Some(heap.what_is(address)));
+    object.free(&heap);
+}

@@ -487,3 +487,48 @@ pub(crate) fn churn(heap: &ArenaHeap, numbers: &mut Numbers, steps: usize, size_
     free_all(heap, live);
     served
 }
+
+/// A heap over memory that seed `seed` chooses.
+pub(crate) fn random_heap(seed: u64) -> ArenaHeap {
+    let mut numbers = Numbers::new(seed);
+    let windows = 1 + numbers.below(7);
+    let mut pages = Vec::new();
+    let mut page = numbers.below(WINDOW);
+    while page < windows * WINDOW {
+        let end = (page + 1 + numbers.below(150)).min(windows * WINDOW);
+        pages.push(page..end);
+        page = end + 1 + numbers.below(20);
+    }
+    let rules = Rules {
+        blocks: true,
+        part_pages: [0, 5, 63][numbers.below(3)],
+        one_part_a_window: numbers.below(2) == 0,
+        regions: numbers.below(3) > 0,
+        resizes: numbers.below(2) == 0,
+        contents: Contents::Unknown,
+    };
+    let heap = Allocator::new(Arena::new(windows, pages, rules));
+    if numbers.below(2) == 0 {
+        heap.set_reserve(numbers.below(3), || false);
+    }
+    heap
+}
+
+/// One random step with the live objects of `heap`.
+pub(crate) fn random_step(heap: &ArenaHeap, numbers: &mut Numbers, live: &mut Vec<Object>) {
+    let log = [6, 12, 15, 18][numbers.below(4)];
+    let asked = layout(numbers.size(log), 1 << numbers.below(14));
+    match numbers.below(7) {
+        0..=3 => live.extend(Object::try_new(heap, asked, 1)),
+        4 => {
+            if let Some(mut object) = numbers.pick(live) {
+                object.resize(heap, asked.size(), 2);
+                live.push(object);
+            }
+        }
+        _ => free_all(heap, numbers.pick(live)),
+    }
+    if numbers.below(60) == 0 {
+        heap.trim();
+    }
+}
