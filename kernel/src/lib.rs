@@ -21,6 +21,7 @@ extern crate alloc;
 extern crate std;
 
 // Pure: numbers and text, or the pure half of what follows.
+pub mod acpi;
 pub mod arguments;
 pub mod bench;
 pub mod command_line;

@@ -1,0 +1,50 @@
+//! ACPI: the tables in which the firmware describes the machine. The kernel reads one of them, the list of interrupt
+//! controllers and processors.
+//!
+//! ```text
+//! RSDP ──▶ XSDT (or RSDT) ──▶ … "APIC" … ──▶ MADT: local APICs, I/O APICs, overrides
+//!  └── given by the boot loader   tables        madt
+//! ```
+//!
+//! Firmware is not trusted: lengths, checksums and the memory behind every address are checked before a byte is believed. A
+//! machine whose tables are wrong is one without them, and says why.
+
+pub mod madt;
+pub mod tables;
+
+#[cfg(target_os = "none")]
+mod firmware_memory;
+
+#[cfg(target_os = "none")]
+pub use found::{init, madt};
+
+/// The machine's own tables.
+#[cfg(target_os = "none")]
+mod found {
+    use spin::Once;
+
+    use super::firmware_memory::FirmwareMemory;
+    use super::madt::Madt;
+    use super::tables::{self, TableError};
+
+    /// The table of interrupt controllers, or why there is none.
+    static MADT: Once<Result<Madt<'static>, TableError>> = Once::new();
+
+    /// Looks for the tables, given the physical address of the RSDP. Needs the memory map. Further calls change nothing.
+    pub fn init(rsdp: Option<u64>) {
+        MADT.call_once(|| {
+            let rsdp = rsdp.ok_or(TableError::NoRoot)?;
+            let table = tables::find(&FirmwareMemory, rsdp, Madt::SIGNATURE)?;
+            Madt::new(table)
+        });
+    }
+
+    /// Returns the table of interrupt controllers and processors.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none.
+    pub fn madt() -> Result<Madt<'static>, TableError> {
+        MADT.get().copied().unwrap_or(Err(TableError::NoRoot))
+    }
+}
