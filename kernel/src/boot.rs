@@ -4,11 +4,12 @@ use bootloader_api::config::Mapping;
 use bootloader_api::info::MemoryRegion;
 use bootloader_api::{BootInfo, BootloaderConfig};
 
+use crate::interrupts::masked;
 use crate::memory::PHYSICAL_MEMORY_BASE;
 use crate::memory::frame::FRAME_SIZE;
 use crate::memory::heap_source::HEAP;
 use crate::memory::physical;
-use crate::{console, gdt, interrupts, print, println, stacks};
+use crate::{acpi, console, gdt, interrupts, print, println, stacks};
 
 /// Where the kernel image is loaded: fixed, so that a debugger can be told in advance.
 pub const IMAGE_BASE: u64 = 0xffff_ffff_8000_0000;
@@ -42,12 +43,10 @@ pub fn start(boot_info: &'static mut BootInfo) {
     gdt::init();
     interrupts::init();
     println!("cpu: segments and exception handlers are loaded");
+    let rsdp = boot_info.rsdp_addr.into_option();
     init_memory(boot_info);
-    interrupts::start();
-    println!(
-        "interrupts: timer at {} Hz, serial input",
-        interrupts::timer::FREQUENCY_HZ
-    );
+    acpi::init(rsdp);
+    println!("interrupts: {}", interrupts::start());
 }
 
 /// Builds the frame allocator, which the heap gets its memory from.
@@ -80,7 +79,7 @@ fn init_memory(boot_info: &'static mut BootInfo) {
         frames.total,
         (frames.free * FRAME_SIZE) >> 20
     );
-    match HEAP.check() {
+    match masked::unwatched(|| HEAP.check()) {
         Ok(()) => println!("heap: ready, takes 256 KiB blocks as it grows"),
         Err(corruption) => panic!("the heap is broken before its first use: {corruption}"),
     }

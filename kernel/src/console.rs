@@ -1,6 +1,9 @@
 //! The kernel's console: text out and bytes in over the serial port.
 //!
 //! Printing takes a lock and masks interrupts for the length of one message, so lines never mix, and handlers may print.
+//! What comes in is taken out of the port by its interrupt, and waits in a ring until somebody reads it; when the ring is
+//! full, the rest waits in the port, which tells the other side to stop.
+//!
 //! Reports of panics and exceptions use [`Emergency`], which takes the device away from whoever has it and never waits for
 //! a lock.
 
@@ -10,20 +13,29 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use lock_api::Mutex;
 use x86_64::instructions::interrupts;
 
-use crate::interrupts::timer;
-use crate::lock::InterruptMaskingLock;
+use crate::interrupts::{descriptor_table, timer};
+use crate::lock::{MaskingLock, named_lock};
+use crate::ring::Ring;
 use crate::serial::{self, Com1};
+
+/// Bytes of input that can wait to be read.
+const INPUT_BYTES: usize = 1024;
 
 /// The console's state.
 struct Console {
     /// The device.
     uart: Com1,
+    /// What has come in and was not read yet.
+    input: Ring<INPUT_BYTES>,
 }
 
+named_lock!(ConsoleLock, "the console's lock");
+
 /// The one console.
-static CONSOLE: Mutex<InterruptMaskingLock, Console> = Mutex::new(Console {
+static CONSOLE: Mutex<MaskingLock<ConsoleLock>, Console> = Mutex::new(Console {
     // SAFETY: this is the only driver of COM1, but for the one of `Emergency`, which nothing outlives.
     uart: unsafe { serial::com1() },
+    input: Ring::new(),
 });
 
 /// There is a serial port and it is set up. Without one, printing does nothing.
@@ -54,25 +66,76 @@ pub fn print(message: fmt::Arguments<'_>) {
     let _ = write!(Lines(&mut CONSOLE.lock().uart), "{message}");
 }
 
-/// Waits for a byte of input. The CPU sleeps meanwhile.
+/// Waits for a byte of input. The CPU sleeps meanwhile; for ever, where there is no serial port.
 pub fn read_byte() -> u8 {
     loop {
         // Masked between looking and sleeping: else a byte's interrupt in between would be slept through.
         interrupts::disable();
-        let received = CONSOLE.lock().uart.try_receive_byte();
+        let received = try_read_byte();
         match received {
-            Ok(byte) => {
+            Some(byte) => {
                 interrupts::enable();
                 return byte;
             }
-            // The timer wakes the CPU too, so a lost interrupt costs 10 ms.
-            Err(_) if timer::is_ticking() => interrupts::enable_and_hlt(),
-            Err(_) => {
+            // The timer wakes the CPU too, so a lost interrupt costs 4 ms.
+            None if timer::is_ticking() => interrupts::enable_and_hlt(),
+            None => {
                 interrupts::enable();
                 core::hint::spin_loop();
             }
         }
     }
+}
+
+/// Returns the next byte of input, if there is one.
+pub fn try_read_byte() -> Option<u8> {
+    let next = || CONSOLE.lock().input.pop();
+    interrupts::without_interrupts(|| {
+        next().or_else(|| {
+            // What a full ring has left in the port raises no interrupt again.
+            receive(descriptor_table::serial_hook());
+            next()
+        })
+    })
+}
+
+/// Takes input out of the port, and gives each byte to `hook` too. Called with interrupts masked.
+///
+/// Ends when the port is empty or the ring is full. Bytes of zero, which no keyboard sends, are not kept: they are for the
+/// hook alone (see [`loop_back`]).
+pub(crate) fn receive(hook: Option<fn(u8)>) {
+    for _ in 0..INPUT_BYTES {
+        // The lock is not held while the hook runs: it may print.
+        let Some(byte) = receive_one(&mut CONSOLE.lock()) else {
+            break;
+        };
+        if let Some(function) = hook {
+            function(byte);
+        }
+    }
+}
+
+/// Takes one byte out of the port, unless there is no room for it.
+fn receive_one(console: &mut Console) -> Option<u8> {
+    if console.input.is_full() || !IS_PRESENT.load(Ordering::Relaxed) {
+        return None;
+    }
+    let byte = console.uart.try_receive_byte().ok()?;
+    if byte != 0 {
+        let has_room = console.input.push(byte);
+        debug_assert!(has_room, "it was not full");
+    }
+    Some(byte)
+}
+
+/// Has the port receive a byte as if it came from outside, with its interrupt. Nobody outside sees it. Returns whether there is
+/// a port. For tests.
+pub fn loop_back(byte: u8) -> bool {
+    let is_present = IS_PRESENT.load(Ordering::Relaxed);
+    if is_present {
+        serial::loop_back(&mut CONSOLE.lock().uart, byte);
+    }
+    is_present
 }
 
 /// Takes the serial port over from whoever uses it, for the last words of the kernel.

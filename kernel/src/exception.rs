@@ -24,6 +24,9 @@ pub struct Exception {
     pub hint: Option<&'static str>,
 }
 
+/// The vector of the non-maskable interrupt.
+pub const NON_MASKABLE_INTERRUPT: u8 = 2;
+
 /// The vector of the breakpoint exception, the one to go on from.
 pub const BREAKPOINT: u8 = 3;
 
@@ -42,7 +45,7 @@ pub const fn name_and_meaning(vector: u8) -> (&'static str, &'static str) {
             "debug",
             "A debug register or single-stepping stopped the CPU.",
         ),
-        2 => (
+        NON_MASKABLE_INTERRUPT => (
             "non-maskable interrupt",
             "The machine reports a hardware failure, or somebody sent an NMI on purpose.",
         ),

@@ -1,104 +1,92 @@
-//! Interrupts and exceptions: the table that says which function the CPU calls.
+//! Interrupts and exceptions: who is called when, and how often it has been.
 //!
 //! | vectors | what | module |
 //! |---|---|---|
-//! | 0–31 | exceptions of the CPU: reported; all but the breakpoint end the kernel | [`exceptions`] |
-//! | 32–47 | the two interrupt controllers: timer and serial port, the others masked | [`pic`], [`timer`] |
-//! | 0x80 | a software interrupt, free to use | here |
+//! | 0–31 | exceptions of the CPU: reported; all but those below end the kernel | [`exceptions`] |
+//! | 2 | the non-maskable interrupt: counted, given to a hook, and left behind, unless the hardware has failed | [`nmi`] |
+//! | 3 | the breakpoint: shown and left behind | [`exceptions`] |
+//! | 32 | the timer | [`timer`] |
+//! | 36 | the serial port has received | [`console`](crate::console) |
+//! | 39, 47 | spurious ones of the two PICs | [`pic`] |
+//! | 128 | a software interrupt, free to use | [`descriptor_table`] |
+//! | 255 | spurious ones of the local APIC | [`descriptor_table`] |
 //!
-//! Handlers run with interrupts masked, and may print and allocate: those locks mask interrupts too.
+//! Two kinds of hardware deliver them; [`controller`] chooses once, at boot, and hides the difference afterwards:
+//!
+//! ```text
+//! local APIC's timer ──────────────┐                8254 timer ──▶ PIC ──▶ CPU
+//! serial port ──▶ I/O APIC ──▶ local APIC ──▶ CPU   serial port ──▶ PIC
+//! ```
+//!
+//! The left one is used where ACPI tells of it (any machine of this century), the right one elsewhere.
+//!
+//! Handlers run with interrupts masked, and may print and allocate: those locks mask interrupts too. The exception is the
+//! NMI, which comes whether masked or not: its hook must neither wait for a lock nor allocate nor print.
 
-use core::arch::asm;
-use core::sync::atomic::{AtomicPtr, Ordering};
+// Pure.
+pub mod counts;
+pub mod rate;
+pub mod table;
+pub mod vector;
 
-use spin::Once;
-use x86_64::instructions::interrupts as cpu;
-use x86_64::structures::idt::{InterruptDescriptorTable, InterruptStackFrame};
-
+#[cfg(target_os = "none")]
+mod calibration;
+#[cfg(target_os = "none")]
+pub mod controller;
+#[cfg(target_os = "none")]
+pub mod descriptor_table;
+#[cfg(target_os = "none")]
 pub mod exceptions;
+#[cfg(target_os = "none")]
+mod hook;
+#[cfg(target_os = "none")]
+pub mod io_apic;
+#[cfg(target_os = "none")]
+pub mod local_apic;
+#[cfg(target_os = "none")]
+pub mod masked;
+#[cfg(target_os = "none")]
+mod memory_registers;
+#[cfg(target_os = "none")]
+pub mod nmi;
+#[cfg(target_os = "none")]
 pub mod pic;
+#[cfg(target_os = "none")]
+mod pit;
+#[cfg(target_os = "none")]
 pub mod timer;
 
-/// The vector of the software interrupt.
-pub const SOFTWARE_INTERRUPT: u8 = 0x80;
+#[cfg(target_os = "none")]
+pub use descriptor_table::{init, on_serial_byte, on_software_interrupt, raise_software_interrupt};
+#[cfg(target_os = "none")]
+pub use nmi::{nmi_count, on_nmi};
 
-/// The table.
-static TABLE: Once<InterruptDescriptorTable> = Once::new();
+#[cfg(target_os = "none")]
+pub use started::{start, table};
 
-/// What the software interrupt calls.
-static ON_SOFTWARE_INTERRUPT: Hook = Hook::new();
+/// What can be asked and chosen once interrupts come.
+#[cfg(target_os = "none")]
+mod started {
+    use x86_64::instructions::interrupts as cpu;
 
-/// Makes the CPU use the table; from here on exceptions are reported. Needs the stacks of [`gdt`](crate::gdt).
-pub fn init() {
-    let table = TABLE.call_once(|| {
-        let mut table = InterruptDescriptorTable::new();
-        exceptions::fill(&mut table);
-        table[pic::TIMER].set_handler_fn(timer::handler);
-        table[pic::SERIAL].set_handler_fn(serial_handler);
-        for spurious in pic::SPURIOUS {
-            table[spurious].set_handler_fn(spurious_handler);
-        }
-        table[SOFTWARE_INTERRUPT].set_handler_fn(software_handler);
-        table
-    });
-    table.load();
-}
+    use super::controller::Chosen;
+    use super::table::InterruptTable;
+    use super::{controller, counts, masked, timer};
 
-/// Sets the controllers and the timer up, and lets interrupts in.
-pub fn start() {
-    pic::init();
-    timer::init();
-    cpu::enable();
-}
-
-/// Chooses what the software interrupt calls.
-pub fn on_software_interrupt(function: fn()) {
-    ON_SOFTWARE_INTERRUPT.set(function);
-}
-
-/// Raises the software interrupt.
-pub fn raise_software_interrupt() {
-    // SAFETY: the vector has a handler, which returns with all registers as they were. What the hook writes is memory that the
-    // compiler must take to be changed: no `nomem`.
-    unsafe { asm!("int {}", const SOFTWARE_INTERRUPT) };
-}
-
-/// Called for `int 0x80`.
-extern "x86-interrupt" fn software_handler(_: InterruptStackFrame) {
-    ON_SOFTWARE_INTERRUPT.call();
-}
-
-/// Called when a byte has come in: waking the CPU was all it is for. The line stays up until the byte is read, so the next
-/// edge comes with the next byte.
-extern "x86-interrupt" fn serial_handler(_: InterruptStackFrame) {
-    pic::end_of_interrupt(pic::SERIAL);
-}
-
-/// Called when an interrupt went away before the CPU asked which it was.
-extern "x86-interrupt" fn spurious_handler(_: InterruptStackFrame) {}
-
-/// A function that an interrupt calls, changeable while interrupts come.
-#[derive(Debug)]
-pub(crate) struct Hook(AtomicPtr<()>);
-
-impl Hook {
-    /// A hook that calls nothing.
-    const fn new() -> Self {
-        Self(AtomicPtr::new(core::ptr::null_mut()))
+    /// Sets the controllers and the timer up, and lets interrupts in. Needs what [`acpi`](crate::acpi) has found.
+    pub fn start() -> Chosen {
+        let chosen = controller::init();
+        cpu::enable();
+        chosen
     }
 
-    /// Chooses the function.
-    fn set(&self, function: fn()) {
-        self.0.store(function as *mut (), Ordering::Release);
-    }
-
-    /// Calls the function, if one was chosen.
-    fn call(&self) {
-        let pointer = self.0.load(Ordering::Acquire);
-        if !pointer.is_null() {
-            // SAFETY: only `set` stores pointers that are not null, and those were made from a `fn()`.
-            let function = unsafe { core::mem::transmute::<*mut (), fn()>(pointer) };
-            function();
+    /// Returns how often each interrupt has come, and how long the heap has kept them out at most, to be displayed.
+    #[must_use]
+    pub fn table() -> InterruptTable {
+        InterruptTable {
+            controllers: controller::controllers(),
+            counts: counts::all(),
+            longest_masked: timer::duration_of(masked::longest()),
         }
     }
 }

@@ -26,10 +26,12 @@ pub mod arguments;
 pub mod bench;
 pub mod command_line;
 pub mod exception;
+pub mod interrupts;
 pub mod line_editor;
 pub mod memory;
 pub mod protocol;
 pub mod random;
+pub mod ring;
 
 // What touches the machine.
 #[cfg(target_os = "none")]
@@ -42,8 +44,6 @@ pub mod console;
 pub mod failure;
 #[cfg(target_os = "none")]
 pub mod gdt;
-#[cfg(target_os = "none")]
-pub mod interrupts;
 #[cfg(target_os = "none")]
 pub mod lock;
 #[cfg(target_os = "none")]

@@ -6,33 +6,49 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use lock_api::{GuardNoSend, RawMutex};
 use x86_64::instructions::interrupts;
 
-/// Is told when a lock masks interrupts, and when it lets them in again.
+/// Which lock it is: its name in reports, and who is told when it masks interrupts and when it lets them in again.
 ///
-/// It is a type and not a function that is called at run time, so that the locks of the kernel, which nobody watches, have
-/// no instruction more: [`Unwatched`] has nothing to inline. The bench's lock is watched by
+/// It is a type and not a value that is looked at when the lock is taken, so that a lock which nobody watches has no
+/// instruction more: there is nothing to inline. The heap's lock is watched by
+/// [`HeapLock`](crate::interrupts::masked::HeapLock), those of the bench by
 /// [`MaskedTime`](crate::bench::masked::MaskedTime).
 pub trait Watch {
+    /// What the lock is called when it was taken by mistake: "the heap's lock".
+    const NAME: &'static str = "a lock";
+
     /// Called right behind the masking.
-    fn masked();
-
-    /// Called right before the unmasking.
-    fn unmasking();
-}
-
-/// Nobody watches.
-#[derive(Debug)]
-pub enum Unwatched {}
-
-impl Watch for Unwatched {
     #[inline(always)]
     fn masked() {}
 
+    /// Called right before the unmasking.
     #[inline(always)]
     fn unmasking() {}
 }
 
-/// The kernel's lock: see [`MaskingLock`].
+/// No name, and nobody watches.
+#[derive(Debug)]
+pub enum Unwatched {}
+
+impl Watch for Unwatched {}
+
+/// A lock without a name: see [`MaskingLock`].
 pub type InterruptMaskingLock = MaskingLock<Unwatched>;
+
+/// Names a lock that nobody watches: `named_lock!(ConsoleLock, "the console's lock")` makes the type to put into
+/// [`MaskingLock`].
+macro_rules! named_lock {
+    ($type:ident, $name:literal) => {
+        #[doc = concat!("Names ", $name, ".")]
+        #[derive(Debug)]
+        enum $type {}
+
+        impl $crate::lock::Watch for $type {
+            const NAME: &'static str = $name;
+        }
+    };
+}
+
+pub(crate) use named_lock;
 
 /// A lock that masks interrupts while it is held, and then puts the interrupt flag back to what it was.
 ///
@@ -42,7 +58,7 @@ pub type InterruptMaskingLock = MaskingLock<Unwatched>;
 ///
 /// There is one CPU. Meeting the lock taken therefore means that its holder is below us on our own call stack and can
 /// never release it: a source of memory that allocates, a message printed while printing. Waiting would be silence for
-/// ever, so it is a panic. (With more CPUs the lock will know its holder, and wait for another one.) An NMI, an exception
+/// ever, so it is a panic that names the lock. (With more CPUs the lock will know its holder, and wait for another one.) An NMI, an exception
 /// and the panic report may come at any point and use [`try_lock`](RawMutex::try_lock) alone.
 ///
 /// # Invariants
@@ -53,7 +69,7 @@ pub struct MaskingLock<W> {
     is_locked: AtomicBool,
     /// The interrupt flag as the holder found it.
     interrupts_were_enabled: AtomicBool,
-    /// Who watches; there is nothing to keep of it.
+    /// Which lock it is; there is nothing to keep of it.
     watch: PhantomData<fn() -> W>,
 }
 
@@ -93,7 +109,7 @@ unsafe impl<W: Watch> RawMutex for MaskingLock<W> {
     #[inline]
     fn lock(&self) {
         if !self.acquire() {
-            taken_by_ourselves();
+            taken_by_ourselves::<W>();
         }
     }
 
@@ -122,8 +138,9 @@ unsafe impl<W: Watch> RawMutex for MaskingLock<W> {
 /// Reports a lock that its own holder wants again.
 #[cold]
 #[track_caller]
-fn taken_by_ourselves() -> ! {
+fn taken_by_ourselves<W: Watch>() -> ! {
     panic!(
-        "a lock was taken again by the CPU that holds it: code under a lock printed, allocated, or was entered twice"
+        "{} was taken again by the CPU that holds it: code under a lock printed, allocated, or was entered twice",
+        W::NAME
     )
 }

@@ -15,7 +15,8 @@ use crate::arguments::{Arguments, Mode};
 use crate::console::Emergency;
 use crate::exception::Exception;
 use crate::failure::{self, Failure, Observer, PanicLine};
-use crate::lock::InterruptMaskingLock;
+use crate::interrupts::masked;
+use crate::lock::{MaskingLock, named_lock};
 use crate::memory::heap_source::HEAP;
 use crate::protocol::{ARGUMENTS_FILE, Exit};
 use crate::{println, qemu};
@@ -61,8 +62,10 @@ macro_rules! tests {
     (@kind $kind:ident $(($text:literal))?) => { $crate::testing::Kind::$kind $(($text))? };
 }
 
+named_lock!(RunningLock, "the test runner's lock");
+
 /// The test that is running.
-static RUNNING: Mutex<InterruptMaskingLock, Option<&'static Test>> = Mutex::new(None);
+static RUNNING: Mutex<MaskingLock<RunningLock>, Option<&'static Test>> = Mutex::new(None);
 
 /// Does what the arguments of this boot say with these tests, and leaves.
 pub fn run(groups: &'static [&'static [Test]]) -> ! {
@@ -127,7 +130,7 @@ fn run_test(test: &'static Test) {
             panic!("the test returned; it should have met an exception with `{text}`")
         }
     }
-    if let Err(corruption) = HEAP.check() {
+    if let Err(corruption) = masked::unwatched(|| HEAP.check()) {
         panic!("the heap is broken after the test: {corruption}");
     }
     *RUNNING.lock() = None;

@@ -3,8 +3,8 @@
 use core::slice;
 
 use super::tables::Memory;
-use crate::memory::frame::Frame;
 use crate::memory::frame::FRAME_SIZE;
+use crate::memory::frame::Frame;
 use crate::memory::physical::{frame_pointer, memory_map};
 
 /// The boot loader maps at least so much physical memory, whatever of it exists.
@@ -31,7 +31,9 @@ impl Memory<'static> for FirmwareMemory {
 
 /// Returns whether physical memory is mapped up to `end`: as far as the memory map goes, and 4 GiB at least.
 fn is_mapped(end: u64) -> bool {
-    let regions = memory_map().into_iter().flat_map(|map| map.merged_regions());
+    let regions = memory_map()
+        .into_iter()
+        .flat_map(|map| map.merged_regions());
     let last = regions.map(|region| region.end).max();
     end <= last.unwrap_or(0).max(ALWAYS_MAPPED)
 }

@@ -148,9 +148,11 @@ impl<'a> Madt<'a> {
         self.entries().filter_map(|(kind, entry)| {
             let (uid, apic_id, flags) = match kind {
                 kind::LOCAL_APIC => (u32::from(entry[2]), u32::from(entry[3]), &entry[4..8]),
-                kind::LOCAL_X2APIC => {
-                    (number_32(&entry[12..16]), number_32(&entry[4..8]), &entry[8..12])
-                }
+                kind::LOCAL_X2APIC => (
+                    number_32(&entry[12..16]),
+                    number_32(&entry[4..8]),
+                    &entry[8..12],
+                ),
                 _ => return None,
             };
             let is_enabled = flags[0] & 1 == 1;

@@ -56,16 +56,24 @@ impl fmt::Display for TableError {
         match self {
             Self::NoRoot => f.write_str("the firmware has no ACPI tables"),
             Self::Unreadable { address, length } => {
-                write!(f, "{length} bytes of ACPI at {address:#x} are not firmware's memory")
+                write!(
+                    f,
+                    "{length} bytes of ACPI at {address:#x} are not firmware's memory"
+                )
             }
             Self::NotATable { address } => write!(f, "there is no ACPI table at {address:#x}"),
             Self::WrongLength(table, length) => {
                 write!(f, "ACPI's table {table} cannot have {length} bytes")
             }
-            Self::WrongChecksum(table) => write!(f, "the checksum of ACPI's table {table} is wrong"),
+            Self::WrongChecksum(table) => {
+                write!(f, "the checksum of ACPI's table {table} is wrong")
+            }
             Self::Missing(table) => write!(f, "ACPI has no table {table}"),
             Self::WrongEntry { table, offset } => {
-                write!(f, "the entry at byte {offset} of ACPI's table {table} has a wrong length")
+                write!(
+                    f,
+                    "the entry at byte {offset} of ACPI's table {table} has a wrong length"
+                )
             }
         }
     }
@@ -171,11 +179,7 @@ fn table<'a>(
 }
 
 /// Reads bytes.
-fn read<'a>(
-    memory: &impl Memory<'a>,
-    address: u64,
-    length: usize,
-) -> Result<&'a [u8], TableError> {
+fn read<'a>(memory: &impl Memory<'a>, address: u64, length: usize) -> Result<&'a [u8], TableError> {
     let bytes = memory.bytes(address, length);
     bytes.ok_or(TableError::Unreadable { address, length })
 }

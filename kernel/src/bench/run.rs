@@ -15,7 +15,7 @@ use super::summary::Summary;
 use super::table::{LongestMasked, Measured, OneHead, OneRow};
 use super::trial::{Slots, Trial};
 use super::workloads::{WORKLOADS, Workload};
-use crate::interrupts::pic;
+use crate::interrupts::controller::Silence;
 use crate::lock::{InterruptMaskingLock, MaskingLock};
 use crate::println;
 
@@ -119,7 +119,7 @@ impl Bench {
         contestant: &impl Contestant,
         workload: &Workload,
     ) -> Result<Results, BenchError> {
-        let _silence = pic::Silence::new();
+        let _silence = Silence::new();
         self.run::<InterruptMaskingLock>(contestant, workload, Quantity::Whole)?;
         let whole = self.summaries();
         self.run::<MaskingLock<MaskedTime>>(contestant, workload, Quantity::Masked)?;
@@ -163,7 +163,7 @@ impl Bench {
 /// Returns whether the numbers are instructions. See [`clock::counts_instructions`].
 #[must_use]
 pub fn counts_instructions() -> bool {
-    let _silence = pic::Silence::new();
+    let _silence = Silence::new();
     clock::counts_instructions()
 }
 

@@ -5,9 +5,10 @@ use core::fmt::Write;
 use x86_64::registers::control::Cr2;
 use x86_64::structures::idt::{InterruptDescriptorTable, InterruptStackFrame, PageFaultErrorCode};
 
+use super::{counts, nmi};
 use crate::backtrace::Backtrace;
 use crate::console::Emergency;
-use crate::exception::{BREAKPOINT, Exception, PAGE_FAULT};
+use crate::exception::{BREAKPOINT, Exception, NON_MASKABLE_INTERRUPT, PAGE_FAULT};
 use crate::failure::{self, Failure};
 use crate::stacks::{self, ExceptionStack};
 
@@ -101,7 +102,7 @@ fn fill_those_with_own_stacks(table: &mut InterruptDescriptorTable) {
     unsafe {
         table
             .non_maskable_interrupt
-            .set_handler_fn(handler!(plain 2))
+            .set_handler_fn(handler!(plain NON_MASKABLE_INTERRUPT))
             .set_stack_index(ExceptionStack::NonMaskableInterrupt as u16);
         table
             .double_fault
@@ -128,17 +129,20 @@ extern "x86-interrupt" fn page_fault(frame: InterruptStackFrame, error_code: Pag
     );
 }
 
-/// Handles an exception: a breakpoint is shown and left behind, any other one is the end.
+/// Handles an exception: a breakpoint is shown and left behind, an NMI mostly left behind, any other one is the end.
 fn handle(vector: u8, error_code: Option<u64>, frame: &InterruptStackFrame, frame_pointer: u64) {
-    if vector != BREAKPOINT {
-        fail(vector, error_code, frame, frame_pointer);
+    counts::add(vector);
+    match vector {
+        BREAKPOINT => show(&describe(vector, error_code, frame)),
+        NON_MASKABLE_INTERRUPT if nmi::handle() => {}
+        _ => fail(vector, error_code, frame, frame_pointer),
     }
+}
+
+/// Shows an exception that the kernel goes on from.
+fn show(exception: &Exception) {
     // Not `println!`: the breakpoint may be in code that holds the console's lock.
-    let _ = writeln!(
-        Emergency::take(),
-        "\n{}",
-        describe(vector, error_code, frame)
-    );
+    let _ = writeln!(Emergency::take(), "\n{exception}");
 }
 
 /// Reports an exception and leaves.

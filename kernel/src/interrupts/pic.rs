@@ -1,25 +1,22 @@
-//! The two 8259 interrupt controllers: moved out of the way of the exceptions, everything masked but timer and serial port.
+//! The two 8259 interrupt controllers of the first PCs: moved out of the way of the exceptions, and everything masked. Where
+//! there is no APIC, timer and serial port come through them.
 
 use x86_64::instructions::port::Port;
 
-/// The first vector of the first controller: the first one that is no exception.
-const FIRST_VECTOR: u8 = 32;
+use super::vector::{FIRST_OF_PICS, SERIAL_LINE};
+
 /// Interrupt lines of a controller.
 const LINES: u8 = 8;
 
-/// The vector of the timer: line 0.
-pub const TIMER: u8 = FIRST_VECTOR;
-/// The vector of the first serial port: line 4.
-pub const SERIAL: u8 = FIRST_VECTOR + 4;
-/// The vectors that a controller raises when it does not know what it raised: their line 7.
-pub const SPURIOUS: [u8; 2] = [FIRST_VECTOR + 7, FIRST_VECTOR + LINES + 7];
+/// The line of the first controller that the second one hangs on.
+const CASCADE_LINE: u8 = 2;
 
-/// The lines of the first controller that stay masked: all but 0 and 4.
-const MASK: u8 = !(1 << 0 | 1 << 4);
+/// The lines of the first controller that stay masked where the PICs are used: all but timer and serial port.
+const MASK: u8 = !(1 << 0 | 1 << SERIAL_LINE);
 
 /// A controller, by its command port; the data port is the next one.
 const FIRST: u16 = 0x20;
-/// The second controller, which hangs on line 2 of the first.
+/// The second controller.
 const SECOND: u16 = 0xa0;
 
 /// Command: begin setting up; the setting-up continues with three bytes to the data port.
@@ -28,51 +25,56 @@ const INITIALIZE: u8 = 0x11;
 const MODE_8086: u8 = 0x01;
 /// Command: the interrupt in service is done.
 const END_OF_INTERRUPT: u8 = 0x20;
+/// Command: the interrupt of this line (added) is done.
+const END_OF_LINE: u8 = 0x60;
+/// Command: the command port shall give the lines that are in service.
+const READ_IN_SERVICE: u8 = 0x0b;
 
-/// Sets both controllers up.
-pub fn init() {
-    set_up(FIRST, FIRST_VECTOR, 1 << 2, MASK);
-    set_up(SECOND, FIRST_VECTOR + LINES, 2, !0);
+/// Sets both controllers up, with every line masked.
+pub(super) fn init() {
+    set_up(FIRST, FIRST_OF_PICS, 1 << CASCADE_LINE);
+    set_up(SECOND, FIRST_OF_PICS + LINES, CASCADE_LINE);
+}
+
+/// Lets the interrupts of timer and serial port through, or no longer.
+pub(super) fn let_through(is_wanted: bool) {
+    write(FIRST + 1, if is_wanted { MASK } else { !0 });
 }
 
 /// Tells the controllers that the handler of `vector` is done.
-pub fn end_of_interrupt(vector: u8) {
-    if vector >= FIRST_VECTOR + LINES {
+pub(super) fn end_of_interrupt(vector: u8) {
+    if vector >= FIRST_OF_PICS + LINES {
         write(SECOND, END_OF_INTERRUPT);
     }
     write(FIRST, END_OF_INTERRUPT);
 }
 
-/// While this lives, the controllers keep every interrupt back, though interrupts are enabled. A tick that is due meanwhile
-/// comes afterwards, more of them are lost.
-#[derive(Debug)]
-#[must_use = "the interrupts come again when this is dropped"]
-pub struct Silence(());
-
-impl Silence {
-    /// Has every interrupt kept back.
-    pub fn new() -> Self {
-        write(FIRST + 1, !0);
-        Self(())
+/// Tells the controllers that the handler of their line 7, which also stands for "none at all", is done.
+///
+/// An interrupt that went away is not in service, and must not be ended: that would end another one. But where the second
+/// controller was wrong, the first has its line in service all the same.
+pub(super) fn end_of_spurious(vector: u8) {
+    let is_second = vector >= FIRST_OF_PICS + LINES;
+    let controller = if is_second { SECOND } else { FIRST };
+    if is_in_service(controller, LINES - 1) {
+        end_of_interrupt(vector);
+    } else if is_second && is_in_service(FIRST, CASCADE_LINE) {
+        write(FIRST, END_OF_LINE | CASCADE_LINE);
     }
 }
 
-impl Default for Silence {
-    fn default() -> Self {
-        Self::new()
-    }
+/// Returns whether a controller waits for the end of a line's interrupt.
+fn is_in_service(controller: u16, line: u8) -> bool {
+    write(controller, READ_IN_SERVICE);
+    // SAFETY: the command port of a controller, which gives what was chosen.
+    let in_service: u8 = unsafe { Port::new(controller).read() };
+    in_service >> line & 1 == 1
 }
 
-impl Drop for Silence {
-    fn drop(&mut self) {
-        write(FIRST + 1, MASK);
-    }
-}
-
-/// Sets a controller up: its first vector, how it hangs on the other one, and the lines to mask.
-fn set_up(controller: u16, first_vector: u8, cascade: u8, mask: u8) {
+/// Sets a controller up: its first vector, and how it hangs on the other one.
+fn set_up(controller: u16, first_vector: u8, cascade: u8) {
     write(controller, INITIALIZE);
-    for byte in [first_vector, cascade, MODE_8086, mask] {
+    for byte in [first_vector, cascade, MODE_8086, !0] {
         write(controller + 1, byte);
     }
 }
@@ -83,8 +85,8 @@ fn set_up(controller: u16, first_vector: u8, cascade: u8, mask: u8) {
     reason = "the second write is there for the first"
 )]
 fn write(port: u16, byte: u8) {
-    // SAFETY: the ports are those of the controllers, and 0x80 is for debug codes and does nothing. The vectors set up above
-    // all have handlers, so no interrupt that this lets in goes astray.
+    // SAFETY: the ports are those of the controllers, and 0x80 is for debug codes and does nothing. The vectors that are not
+    // masked all have handlers, so no interrupt that this lets in goes astray.
     unsafe {
         Port::new(port).write(byte);
         Port::new(0x80).write(0_u8);

@@ -1,42 +1,33 @@
-//! The 8254 timer, ticking 100 times a second.
+//! The timer, ticking 250 times a second, and time as the CPU's time-stamp counter tells it.
 
 use core::sync::atomic::{AtomicU64, Ordering};
+use core::time::Duration;
 
-use x86_64::instructions::port::Port;
+use x86_64::instructions::{hlt, interrupts as cpu};
 use x86_64::structures::idt::InterruptStackFrame;
 
-use super::{Hook, pic};
+use super::hook::Hook;
+use super::vector::TIMER;
+use super::{controller, counts, rate};
+use crate::bench::clock;
 
 /// Ticks a second.
-pub const FREQUENCY_HZ: u32 = 100;
+pub const FREQUENCY_HZ: u32 = 250;
 
-/// What the timer counts down with, in Hz.
-const INPUT_HZ: u32 = 1_193_182;
-
-/// Command: channel 0, both bytes of the count, mode 2 (a pulse each time the count is through).
-const RATE_GENERATOR: u8 = 0x34;
-
-/// Ticks since [`init`].
+/// Ticks since the timer was started.
 static TICKS: AtomicU64 = AtomicU64::new(0);
 
-/// What each tick calls.
-static ON_TICK: Hook = Hook::new();
+/// What the time-stamp counter counts a second; 0 where that is not known.
+static TSC_HZ: AtomicU64 = AtomicU64::new(0);
 
-/// Starts the timer.
-#[expect(
-    clippy::multiple_unsafe_ops_per_block,
-    reason = "three writes are one command"
-)]
-pub(super) fn init() {
-    #[expect(clippy::cast_possible_truncation, reason = "11932 fits")]
-    const COUNT: [u8; 2] = ((INPUT_HZ / FREQUENCY_HZ) as u16).to_le_bytes();
-    // SAFETY: these are the timer's ports; its interrupt has a handler.
-    unsafe {
-        Port::new(0x43).write(RATE_GENERATOR);
-        Port::new(0x40).write(COUNT[0]);
-        Port::new(0x40).write(COUNT[1]);
-    }
-}
+/// What the time-stamp counter said when the timer was started.
+static TSC_AT_START: AtomicU64 = AtomicU64::new(0);
+
+/// What each tick calls.
+static ON_TICK: Hook<fn()> = Hook::new();
+
+/// What each tick calls at its very end.
+static AFTER_TICK: Hook<fn()> = Hook::new();
 
 /// Returns how often the timer has ticked.
 pub fn ticks() -> u64 {
@@ -48,14 +39,73 @@ pub fn is_ticking() -> bool {
     ticks() > 0
 }
 
+/// Returns what the time-stamp counter counts a second, as measured at boot; `None` where there was nothing to measure it
+/// with. Under QEMU's `-icount shift=0` it counts instructions, 10⁹ to a second.
+pub fn tsc_hz() -> Option<u64> {
+    Some(TSC_HZ.load(Ordering::Relaxed)).filter(|hz| *hz > 0)
+}
+
+/// Returns how long so many counts of the time-stamp counter take, where that is known.
+pub fn duration_of(tsc: u64) -> Option<Duration> {
+    rate::duration(tsc, tsc_hz()?)
+}
+
+/// Returns how long ago the timer was started, which is soon after the kernel was.
+pub fn uptime() -> Duration {
+    let since_start = clock::now().saturating_sub(TSC_AT_START.load(Ordering::Relaxed));
+    // Where the counter's rate is not known, ticks must do.
+    duration_of(since_start)
+        .or_else(|| rate::duration(ticks(), u64::from(FREQUENCY_HZ)))
+        .unwrap_or_default()
+}
+
+/// Waits so long at least. The CPU sleeps meanwhile, if something can wake it.
+///
+/// Where neither the timer ticks nor the rate of the time-stamp counter is known, there is no time, and it returns at once.
+pub fn sleep(duration: Duration) {
+    if tsc_hz().is_none() && !wakes() {
+        return;
+    }
+    let start = uptime();
+    while uptime().saturating_sub(start) < duration {
+        if wakes() {
+            hlt();
+        } else {
+            core::hint::spin_loop();
+        }
+    }
+}
+
+/// Returns whether a tick will wake a CPU that sleeps here.
+fn wakes() -> bool {
+    is_ticking() && cpu::are_enabled() && !controller::is_silent()
+}
+
 /// Chooses what each tick calls, with interrupts masked.
 pub fn on_tick(function: fn()) {
     ON_TICK.set(function);
 }
 
+/// Chooses what each tick calls last of all, with interrupts masked: the controller knows already that the interrupt is done.
+///
+/// So the function may switch to another call stack, and return to this one much later, or never: all that the interrupted code needs
+/// is on its own stack.
+pub fn after_tick(function: fn()) {
+    AFTER_TICK.set(function);
+}
+
+/// Begins to tell time, given what the time-stamp counter counts a second; 0 if that is not known.
+pub(super) fn set_clock(tsc_hz: u64) {
+    TSC_AT_START.store(clock::now(), Ordering::Relaxed);
+    TSC_HZ.store(tsc_hz, Ordering::Relaxed);
+}
+
 /// Called at each tick.
 pub(super) extern "x86-interrupt" fn handler(_: InterruptStackFrame) {
+    counts::add(TIMER);
     TICKS.fetch_add(1, Ordering::Relaxed);
     ON_TICK.call();
-    pic::end_of_interrupt(pic::TIMER);
+    controller::end_of_interrupt(TIMER);
+    // Last of all: it may come back much later.
+    AFTER_TICK.call();
 }

@@ -7,11 +7,13 @@ use stack_alloc::{Allocator, MemorySource, PAGE_SIZE};
 use super::frame::{FRAME_SIZE, Frame, FrameRange};
 use super::frame_allocator::FreeError;
 use super::physical::{frame_of, frame_pointer, try_with_frames};
-use crate::lock::InterruptMaskingLock;
+use crate::interrupts::masked::HeapLock;
+use crate::lock::MaskingLock;
 
-/// The kernel's heap: `Box`, `Vec` and all others allocate here, in interrupt handlers too.
+/// The kernel's heap: `Box`, `Vec` and all others allocate here, in interrupt handlers too. How long its lock masks
+/// interrupts is measured: see [`masked`](crate::interrupts::masked).
 #[global_allocator]
-pub static HEAP: Allocator<FrameSource, InterruptMaskingLock> = Allocator::new(FrameSource);
+pub static HEAP: Allocator<FrameSource, MaskingLock<HeapLock>> = Allocator::new(FrameSource);
 
 /// Physical frames, seen through the mapping of all physical memory. Has nothing to give before they are known.
 #[derive(Clone, Copy, Debug)]

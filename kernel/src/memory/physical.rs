@@ -12,10 +12,12 @@ use super::books::{Books, LEAST_FRAMES, TooLittleMemory};
 use super::frame::{FRAME_SIZE, Frame};
 use super::frame_allocator::{FRAMES_PER_BLOCK, FrameAllocator, FrameStatistics};
 use super::memory_map::MemoryMap;
-use crate::lock::InterruptMaskingLock;
+use crate::lock::{MaskingLock, named_lock};
+
+named_lock!(FramesLock, "the frame allocator's lock");
 
 /// All usable frames of the machine. `None` until [`init_frames`].
-static FRAMES: Mutex<InterruptMaskingLock, Option<FrameAllocator<'static>>> = Mutex::new(None);
+static FRAMES: Mutex<MaskingLock<FramesLock>, Option<FrameAllocator<'static>>> = Mutex::new(None);
 
 /// The map that the frames came from.
 static MEMORY_MAP: Once<MemoryMap<'static>> = Once::new();

@@ -1,12 +1,14 @@
 //! What the kernel finds when it has booted.
 
 use core::ptr;
+use core::time::Duration;
 
+use kernel::acpi::tables::TableError;
 use kernel::interrupts::timer;
 use kernel::memory::frame::FRAME_SIZE;
 use kernel::memory::physical;
 use kernel::testing::Test;
-use kernel::{boot, stacks, tests};
+use kernel::{acpi, boot, stacks, tests};
 
 /// The tests of this file, in the order in which they run.
 pub(crate) const TESTS: &[Test] = tests! {
@@ -18,6 +20,9 @@ pub(crate) const TESTS: &[Test] = tests! {
     regions_are_sorted_and_merged,
     memory_above_the_hole_is_usable_where_there_is_any,
     timer_ticks,
+    uptime_advances,
+    sleep_lasts_as_long_as_asked,
+    acpi_tells_of_processors_and_controllers,
 };
 
 fn statics_hold_their_values() {
@@ -94,5 +99,35 @@ fn timer_ticks() {
     let before = timer::ticks();
     while timer::ticks() < before + 3 {
         x86_64::instructions::hlt();
+    }
+}
+
+fn uptime_advances() {
+    let before = timer::uptime();
+    timer_ticks();
+    let after = timer::uptime();
+    assert!(after > before && before.as_nanos() > 0);
+    // Three ticks are two whole periods at least, but for what the measurement of the clock is wrong by.
+    let least = Duration::from_millis(8) * 9 / 10;
+    assert!(after - before >= least, "{:?}", after - before);
+}
+
+fn sleep_lasts_as_long_as_asked() {
+    let (before, ticks) = (timer::uptime(), timer::ticks());
+    timer::sleep(Duration::from_millis(50));
+    assert!(timer::uptime() - before >= Duration::from_millis(50));
+    assert!(timer::ticks() > ticks, "it slept, and the timer woke it");
+    timer::sleep(Duration::ZERO);
+}
+
+/// QEMU's machine has both; `-machine pc,acpi=off` has no tables, and says so.
+fn acpi_tells_of_processors_and_controllers() {
+    match acpi::madt() {
+        Ok(madt) => {
+            assert!(madt.processors().count() > 0);
+            assert!(madt.io_apics().count() > 0);
+            assert!(madt.local_apic_address() > 0);
+        }
+        Err(error) => assert_eq!(error, TableError::NoRoot),
     }
 }

@@ -1,10 +1,13 @@
 //! How the kernel fails: each of these ends a boot, with the right report.
 
+use alloc::boxed::Box;
 use core::arch::asm;
 use core::fmt;
 
+use kernel::memory::heap_source::HEAP;
+use kernel::memory::physical;
 use kernel::testing::Test;
-use kernel::tests;
+use kernel::{println, tests};
 
 /// The tests of this file, in the order in which they run.
 pub(crate) const TESTS: &[Test] = tests! {
@@ -21,7 +24,11 @@ pub(crate) const TESTS: &[Test] = tests! {
     invalid_opcode => Faults("invalid opcode"),
     division_by_zero => Faults("divide error"),
     double_fault => Faults("double fault"),
-    lock_taken_twice => Panics("a lock was taken again"),
+    lock_taken_twice => Panics("a lock was taken again by the CPU that holds it"),
+    allocation_under_the_heaps_lock => Panics("the heap's lock was taken again"),
+    asking_the_frame_allocator_under_its_own_lock => Panics("the frame allocator's lock was taken again"),
+    page_fault_under_the_heaps_lock => Faults("CR2 0xffffc00000001000"),
+    page_fault_under_the_consoles_lock => Faults("CR2 0xffffc00000001000"),
 };
 
 fn panic_is_reported() {
@@ -106,4 +113,33 @@ fn lock_taken_twice() {
     let lock = lock_api::Mutex::<InterruptMaskingLock, ()>::new(());
     let _guard = lock.lock();
     drop(lock.lock());
+}
+
+/// A source of memory that allocates, say.
+fn allocation_under_the_heaps_lock() {
+    HEAP.with_source(|_| drop(Box::new(1)));
+}
+
+fn asking_the_frame_allocator_under_its_own_lock() {
+    physical::with_frames(|_| {
+        println!("this comes out");
+        let _ = physical::statistics();
+    });
+}
+
+fn page_fault_under_the_heaps_lock() {
+    HEAP.with_source(|_| read(0xffff_c000_0000_1000));
+}
+
+/// The report takes the console away from the one who holds its lock.
+fn page_fault_under_the_consoles_lock() {
+    /// Cannot be shown.
+    struct Faulting;
+    impl fmt::Display for Faulting {
+        fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+            read(0xffff_c000_0000_1000);
+            Ok(())
+        }
+    }
+    println!("{Faulting}");
 }

@@ -2,15 +2,26 @@
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use alloc::string::ToString;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::arch::asm;
 use core::sync::atomic::{AtomicU64, Ordering};
+use core::time::Duration;
 
-use kernel::interrupts::{on_software_interrupt, raise_software_interrupt, timer};
+use kernel::interrupts::controller::{self, Silence};
+use kernel::interrupts::table::Controllers;
+use kernel::interrupts::vector::{
+    SERIAL, SOFTWARE, SPURIOUS_APIC, SPURIOUS_FIRST_PIC, SPURIOUS_SECOND_PIC, TIMER,
+};
+use kernel::interrupts::{
+    self, counts, local_apic, masked, nmi, nmi_count, on_nmi, on_serial_byte,
+    on_software_interrupt, raise_software_interrupt, timer,
+};
 use kernel::lock::InterruptMaskingLock;
 use kernel::memory::heap_source::HEAP;
 use kernel::testing::Test;
-use kernel::tests;
+use kernel::{console, println, tests};
 use lock_api::{Mutex, RawMutex};
 use x86_64::instructions::interrupts as cpu;
 
@@ -24,6 +35,18 @@ pub(crate) const TESTS: &[Test] = tests! {
     handler_allocates_while_main_code_allocates,
     timer_handler_allocates_while_main_code_allocates,
     handler_frees_what_main_code_allocated,
+    serial_handler_allocates_while_main_code_allocates,
+    input_waits_in_ring_and_port_and_nothing_is_lost,
+    printing_goes_on_while_the_port_receives,
+    end_of_a_tick_may_allocate,
+    spurious_interrupts_are_survived_and_counted,
+    interrupts_are_counted,
+    table_shows_the_counts,
+    nmi_of_the_local_apic_arrives_and_is_counted,
+    nmi_storm_while_the_heap_works,
+    nmi_while_the_heaps_lock_is_held,
+    silence_keeps_ticks_back,
+    longest_masked_time_is_known_and_can_leave_things_out,
 };
 
 fn lock_restores_the_interrupt_flag() {
@@ -83,7 +106,7 @@ fn allocate_in_handler() {
     assert!(boxed.iter().all(|&value| value == run) && bytes.iter().all(|&byte| byte == 0x5a));
 }
 
-/// Allocates and frees in many sizes, and checks the contents, a hundred times.
+/// Allocates and frees in many sizes, and checks the contents.
 fn allocate_in_main_code(round: u64) {
     let mut map = BTreeMap::new();
     for key in 0..20 {
@@ -148,4 +171,232 @@ fn handler_frees_what_main_code_allocated() {
     }
     assert_eq!(RUNS.load(Ordering::Relaxed), 200 * 55);
     on_software_interrupt(|| {});
+}
+
+fn serial_handler_allocates_while_main_code_allocates() {
+    /// The bytes, added up.
+    static SUM: AtomicU64 = AtomicU64::new(0);
+    on_serial_byte(|byte| {
+        SUM.fetch_add(u64::from(byte), Ordering::Relaxed);
+        allocate_in_handler();
+    });
+    RUNS.store(0, Ordering::Relaxed);
+    let before = counts::of(SERIAL);
+    for round in 0..100 {
+        assert!(console::loop_back(b'a'));
+        allocate_in_main_code(round);
+    }
+    on_serial_byte(|_| {});
+    assert_eq!(RUNS.load(Ordering::Relaxed), 100);
+    assert_eq!(SUM.load(Ordering::Relaxed), 100 * u64::from(b'a'));
+    assert!(counts::of(SERIAL) >= before + 100);
+    for _ in 0..100 {
+        assert_eq!(console::try_read_byte(), Some(b'a'));
+    }
+    assert_eq!(console::try_read_byte(), None);
+}
+
+/// Fills the ring and the port's own FIFO behind it.
+fn input_waits_in_ring_and_port_and_nothing_is_lost() {
+    const BYTES: u64 = 1024 + 16;
+    let byte = |index: u64| b'0' + (index % 75) as u8;
+    for index in 0..BYTES {
+        assert!(console::loop_back(byte(index)));
+    }
+    for index in 0..BYTES {
+        assert_eq!(console::try_read_byte(), Some(byte(index)), "byte {index}");
+    }
+    assert_eq!(console::try_read_byte(), None);
+    // The port, empty again, raises its interrupt again.
+    let before = counts::of(SERIAL);
+    console::loop_back(0);
+    assert!(counts::of(SERIAL) > before);
+    assert_eq!(console::try_read_byte(), None, "a zero byte is not input");
+}
+
+fn printing_goes_on_while_the_port_receives() {
+    on_serial_byte(|byte| println!("received {byte}, and the handler prints"));
+    for byte in 1..=3 {
+        println!("what is printed around it");
+        assert!(console::loop_back(byte));
+        assert_eq!(console::read_byte(), byte);
+    }
+    on_serial_byte(|_| {});
+}
+
+fn end_of_a_tick_may_allocate() {
+    RUNS.store(0, Ordering::Relaxed);
+    timer::after_tick(allocate_in_handler);
+    let mut round = 0;
+    while RUNS.load(Ordering::Relaxed) < 10 {
+        allocate_in_main_code(round);
+        round += 1;
+    }
+    timer::after_tick(|| {});
+}
+
+/// Raises an interrupt by an instruction.
+macro_rules! raise {
+    ($vector:expr) => {
+        // SAFETY: the vector has a handler, which returns with all registers as they were.
+        unsafe { asm!("int {}", const $vector) }
+    };
+}
+
+fn spurious_interrupts_are_survived_and_counted() {
+    let before = counts::spurious();
+    for _ in 0..10 {
+        raise!(SPURIOUS_FIRST_PIC);
+        raise!(SPURIOUS_SECOND_PIC);
+        raise!(SPURIOUS_APIC);
+    }
+    assert_eq!(counts::spurious(), before + 30);
+    // Nothing was ended that still runs, and nothing is left that keeps others back.
+    wait_for_ticks(3);
+    let before = counts::of(SERIAL);
+    console::loop_back(0);
+    assert!(counts::of(SERIAL) > before);
+}
+
+/// Waits until the timer has ticked so often.
+fn wait_for_ticks(ticks: u64) {
+    let before = timer::ticks();
+    while timer::ticks() < before + ticks {
+        x86_64::instructions::hlt();
+    }
+}
+
+fn interrupts_are_counted() {
+    for (vector, raise) in [
+        (SOFTWARE, raise_software_interrupt as fn()),
+        (3, cpu::int3),
+        (2, || raise!(2)),
+        (TIMER, || wait_for_ticks(1)),
+    ] {
+        let before = counts::of(vector);
+        raise();
+        assert!(counts::of(vector) > before, "vector {vector}");
+    }
+    assert_eq!(nmi_count(), counts::of(2));
+}
+
+fn table_shows_the_counts() {
+    raise_software_interrupt();
+    let count = counts::of(SOFTWARE).to_string();
+    let text = interrupts::table().to_string();
+    let line = text
+        .lines()
+        .find(|line| line.contains("software interrupt"));
+    assert!(line.is_some_and(|line| line.ends_with(&count)), "{text}");
+    assert!(text.contains("longest time that the heap masked interrupts: "));
+    let from = match controller::controllers() {
+        Controllers::Apics { .. } => "timer                   local APIC",
+        Controllers::Pics => "timer                   PIC line 0",
+    };
+    assert!(text.contains(from), "{text}");
+}
+
+/// How often the NMI's hook has run.
+static NMIS: AtomicU64 = AtomicU64::new(0);
+
+/// A lock that main code and NMIs want.
+static WANTED: Mutex<InterruptMaskingLock, u64> = Mutex::new(0);
+
+/// What an NMI may do: tries a lock, and never waits.
+fn try_in_nmi() {
+    NMIS.fetch_add(1, Ordering::Relaxed);
+    if let Some(mut count) = WANTED.try_lock() {
+        *count += 1;
+    }
+}
+
+fn nmi_of_the_local_apic_arrives_and_is_counted() {
+    let before = nmi_count();
+    if local_apic::send_nmi_to_self() {
+        while nmi_count() == before {
+            core::hint::spin_loop();
+        }
+        assert_eq!(nmi_count(), before + 1);
+    }
+}
+
+fn nmi_storm_while_the_heap_works() {
+    NMIS.store(0, Ordering::Relaxed);
+    *WANTED.lock() = 0;
+    on_nmi(try_in_nmi);
+    let live = HEAP.statistics().live();
+    // Where there is a storm, NMIs come at any instruction, else where they are raised.
+    let storm = nmi::Storm::start(5000);
+    let (mut round, mut locked) = (0, 0);
+    while NMIS.load(Ordering::Relaxed) < 1000 {
+        allocate_in_main_code(round);
+        *WANTED.lock() += 1;
+        locked += 1;
+        if !local_apic::send_nmi_to_self() {
+            raise!(2);
+        }
+        round += 1;
+    }
+    drop(storm);
+    on_nmi(|| {});
+    let count = *WANTED.lock();
+    let nmis = NMIS.load(Ordering::Relaxed);
+    assert!(
+        count > locked && count <= locked + nmis,
+        "{count} of {locked} and {nmis}"
+    );
+    assert_eq!(HEAP.statistics().live(), live);
+    assert_eq!(HEAP.check(), Ok(()));
+}
+
+fn nmi_while_the_heaps_lock_is_held() {
+    NMIS.store(0, Ordering::Relaxed);
+    on_nmi(try_in_nmi);
+    let kept: Vec<Vec<u64>> = (0..50).map(|size| vec![size; 10 + size as usize]).collect();
+    for round in 1..=100 {
+        HEAP.with_source(|_| {
+            assert!(!cpu::are_enabled());
+            if !local_apic::send_nmi_to_self() {
+                raise!(2);
+            }
+            while NMIS.load(Ordering::Relaxed) < round {
+                core::hint::spin_loop();
+            }
+        });
+        allocate_in_main_code(round);
+    }
+    on_nmi(|| {});
+    assert_eq!(HEAP.check(), Ok(()));
+    assert!(
+        (0..)
+            .zip(&kept)
+            .all(|(size, values)| values.iter().all(|value| *value == size))
+    );
+}
+
+fn silence_keeps_ticks_back() {
+    let silence = Silence::new();
+    // One may have been on its way.
+    let before = timer::ticks();
+    let start = timer::uptime();
+    timer::sleep(Duration::from_millis(20));
+    assert!(timer::uptime() >= start + Duration::from_millis(20));
+    assert!(cpu::are_enabled() && timer::ticks() <= before + 1);
+    drop(silence);
+    wait_for_ticks(2);
+}
+
+fn longest_masked_time_is_known_and_can_leave_things_out() {
+    cpu::without_interrupts(|| {
+        masked::reset();
+        drop(Box::new(1));
+        assert_eq!(masked::longest(), 0, "it was not the heap that masked");
+    });
+    masked::unwatched(|| HEAP.check()).expect("the heap is whole");
+    HEAP.with_source(|_| (0..1000).for_each(|_| core::hint::spin_loop()));
+    let long = masked::longest();
+    assert!(long > 0);
+    drop(Box::new(1));
+    assert!(masked::longest() >= long);
+    masked::reset();
 }

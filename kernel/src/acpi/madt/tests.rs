@@ -35,14 +35,21 @@ fn machine_of_qemu_is_understood() {
     let table = table(&QEMU);
     let madt = Madt::new(&table).expect("the table is right");
     assert_eq!(madt.local_apic_address(), 0xfee0_0000);
-    let ids: Vec<u32> = madt.processors().map(|processor| processor.apic_id).collect();
+    let ids: Vec<u32> = madt
+        .processors()
+        .map(|processor| processor.apic_id)
+        .collect();
     assert_eq!(ids, [0, 1]);
     let io_apic = IoApic {
         address: 0xfec0_0000,
         first_input: 0,
     };
     assert_eq!(madt.io_apics().collect::<Vec<_>>(), [io_apic]);
-    assert_eq!(madt.isa_line(0).number, 2, "the old timer comes in at input 2");
+    assert_eq!(
+        madt.isa_line(0).number,
+        2,
+        "the old timer comes in at input 2"
+    );
     let serial = Input {
         number: 4,
         wiring: Wiring::ISA,
@@ -76,7 +83,11 @@ fn processors_with_large_numbers_are_listed_and_disabled_ones_are_not() {
     assert_eq!(madt.processors().collect::<Vec<_>>(), [processor]);
     assert_eq!(madt.nmi_inputs(256).count(), 1);
     assert_eq!(madt.nmi_inputs(3).count(), 0);
-    assert_eq!(madt.local_apic_address(), 1 << 32, "the entry of 64 bits counts");
+    assert_eq!(
+        madt.local_apic_address(),
+        1 << 32,
+        "the entry of 64 bits counts"
+    );
 }
 
 #[test]

@@ -22,7 +22,9 @@ impl<'a> Memory<'a> for &'a Piece {
 /// Makes the bytes at `sum` such that all of `bytes` add up to zero.
 fn seal(bytes: &mut [u8], sum: usize) {
     bytes[sum] = 0;
-    let total = bytes.iter().fold(0_u8, |total, byte| total.wrapping_add(*byte));
+    let total = bytes
+        .iter()
+        .fold(0_u8, |total, byte| total.wrapping_add(*byte));
     bytes[sum] = total.wrapping_neg();
 }
 
@@ -151,6 +153,12 @@ fn root_pointer_may_be_anywhere() {
     let nothing = memory(&[]);
     for address in [0, 1, BASE - 1, BASE + 4090, u64::MAX] {
         let found = find(&&nothing, address, WANTED);
-        assert_eq!(found, Err(TableError::Unreadable { address, length: 20 }));
+        assert_eq!(
+            found,
+            Err(TableError::Unreadable {
+                address,
+                length: 20
+            })
+        );
     }
 }

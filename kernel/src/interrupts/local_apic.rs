@@ -1,0 +1,242 @@
+//! The local APIC: the interrupt controller inside each CPU, with a timer of its own.
+//!
+//! Its registers are in memory, or (in the mode called x2APIC, which firmware may have switched on) numbered ones of the
+//! CPU. The kernel leaves the mode as it is.
+
+use core::arch::x86_64::__cpuid;
+
+use spin::Once;
+use x86_64::instructions::interrupts::without_interrupts;
+use x86_64::registers::model_specific::Msr;
+
+use super::memory_registers::MemoryRegisters;
+use super::vector::{SPURIOUS_APIC, TIMER};
+use crate::acpi::madt::Madt;
+
+/// How the registers are reached. Set when the APIC is found.
+static ACCESS: Once<Access> = Once::new();
+
+/// How the registers are reached.
+#[derive(Clone, Copy, Debug)]
+enum Access {
+    /// In memory.
+    Memory(MemoryRegisters),
+    /// As numbered registers of the CPU.
+    Numbered,
+}
+
+/// Registers, by their offsets in memory.
+mod register {
+    /// The number of this APIC.
+    pub(super) const ID: u32 = 0x20;
+    /// Interrupts of this priority and less are kept back.
+    pub(super) const TASK_PRIORITY: u32 = 0x80;
+    /// Written when an interrupt is done.
+    pub(super) const END_OF_INTERRUPT: u32 = 0xb0;
+    /// The spurious vector, and the switch of it all.
+    pub(super) const SPURIOUS: u32 = 0xf0;
+    /// The first of eight with the interrupts in service.
+    pub(super) const IN_SERVICE: u32 = 0x100;
+    /// Sends an interrupt; its upper half says whom to.
+    pub(super) const COMMAND: u32 = 0x300;
+    /// The upper half of the command, where registers are in memory.
+    pub(super) const COMMAND_TARGET: u32 = 0x310;
+    /// What the timer raises.
+    pub(super) const TIMER: u32 = 0x320;
+    /// What input 0 raises; that of input 1 follows.
+    pub(super) const INPUT_0: u32 = 0x350;
+    /// What an error raises.
+    pub(super) const ERROR: u32 = 0x370;
+    /// Where the timer counts down from.
+    pub(super) const INITIAL_COUNT: u32 = 0x380;
+    /// Where the timer is.
+    pub(super) const CURRENT_COUNT: u32 = 0x390;
+    /// What the timer's clock is divided by.
+    pub(super) const DIVIDER: u32 = 0x3e0;
+}
+
+/// Spurious register: the APIC is on.
+const ENABLED: u32 = 1 << 8;
+/// Registers that say what is raised: nothing is.
+const MASKED: u32 = 1 << 16;
+/// Timer: begins again when it is through.
+const PERIODIC: u32 = 1 << 17;
+/// What is raised is an NMI.
+const AS_NMI: u32 = 0b100 << 8;
+/// An input is active when low.
+const ACTIVE_LOW: u32 = 1 << 13;
+/// An input counts by its level.
+const BY_LEVEL: u32 = 1 << 15;
+/// Command: on its way.
+const PENDING: u32 = 1 << 12;
+/// Command: begin (an old distinction; always set).
+const ASSERT: u32 = 1 << 14;
+/// Divider: by 16.
+const BY_16: u32 = 0b0011;
+/// Task priority: keep everything back.
+const HIGHEST_PRIORITY: u32 = 0xf0;
+
+/// Where the CPU says what of its APIC.
+const BASE: Msr = Msr::new(0x1b);
+/// The first of the numbered registers.
+const FIRST_NUMBER: u32 = 0x800;
+
+/// Why there is no local APIC to use. The values are told in [`controller`](super::controller).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoLocalApic {
+    /// The CPU has none.
+    None,
+    /// The CPU has it elsewhere than ACPI says.
+    Elsewhere,
+}
+
+/// Finds the local APIC of this CPU, by what ACPI says of it, and switches it on. What the firmware has it do with the PICs
+/// goes on.
+pub(super) fn enable(address: u64) -> Result<(), NoLocalApic> {
+    /// Switched on; a global switch that few use.
+    const GLOBALLY_ENABLED: u64 = 1 << 11;
+    /// Registers are numbered.
+    const IS_NUMBERED: u64 = 1 << 10;
+    if __cpuid(1).edx >> 9 & 1 == 0 {
+        return Err(NoLocalApic::None);
+    }
+    // SAFETY: CPUs with an APIC have this register.
+    let base = unsafe { BASE.read() };
+    if base & GLOBALLY_ENABLED == 0 {
+        return Err(NoLocalApic::None);
+    }
+    let access = if base & IS_NUMBERED != 0 {
+        Access::Numbered
+    } else {
+        let in_memory = u32::try_from(address).ok();
+        let in_memory = in_memory.filter(|_| base & 0x000f_ffff_ffff_f000 == address);
+        // SAFETY: CPU and ACPI agree on the address.
+        let registers = unsafe { MemoryRegisters::at(in_memory.ok_or(NoLocalApic::Elsewhere)?) };
+        Access::Memory(registers)
+    };
+    ACCESS.call_once(|| access);
+    write(register::TASK_PRIORITY, 0);
+    write(register::TIMER, MASKED);
+    write(register::ERROR, MASKED);
+    write(register::SPURIOUS, ENABLED | u32::from(SPURIOUS_APIC));
+    Ok(())
+}
+
+/// Has the APIC take interrupts from I/O APICs alone: the PICs are cut off. NMIs come in where ACPI says.
+pub(super) fn take_over(madt: &Madt<'_>) {
+    for input in [0, 1] {
+        write(register::INPUT_0 + 0x10 * input, MASKED);
+    }
+    for (input, wiring) in madt.nmi_inputs(id()).filter(|(input, _)| *input < 2) {
+        let polarity = if wiring.is_active_low { ACTIVE_LOW } else { 0 };
+        let trigger = if wiring.is_level_triggered {
+            BY_LEVEL
+        } else {
+            0
+        };
+        let raised = AS_NMI | polarity | trigger;
+        write(register::INPUT_0 + 0x10 * u32::from(input), raised);
+    }
+    end_what_firmware_left();
+}
+
+/// Ends interrupts that the firmware has taken and not ended: they would keep ours back.
+fn end_what_firmware_left() {
+    let is_any_left = || (0..8).any(|word| read(register::IN_SERVICE + 0x10 * word) != 0);
+    // Each end takes one, and there are 256 at most.
+    for _ in 0..256 {
+        if !is_any_left() {
+            break;
+        }
+        end_of_interrupt();
+    }
+}
+
+/// Has the timer count down silently, as far as it can, to be measured with [`timer_count`].
+pub(super) fn start_silent_timer() {
+    write(register::TIMER, MASKED);
+    write(register::DIVIDER, BY_16);
+    write(register::INITIAL_COUNT, u32::MAX);
+}
+
+/// Returns where the timer is.
+pub(super) fn timer_count() -> u32 {
+    read(register::CURRENT_COUNT)
+}
+
+/// Has the timer raise its vector each time it has counted `count` down.
+pub(super) fn start_timer(count: u32) {
+    write(register::DIVIDER, BY_16);
+    write(register::TIMER, PERIODIC | u32::from(TIMER));
+    write(register::INITIAL_COUNT, count);
+}
+
+/// Tells the APIC that the handler is done.
+pub(super) fn end_of_interrupt() {
+    write(register::END_OF_INTERRUPT, 0);
+}
+
+/// Has the APIC keep back everything but NMIs, or no longer.
+pub(super) fn keep_back(is_wanted: bool) {
+    let priority = if is_wanted { HIGHEST_PRIORITY } else { 0 };
+    write(register::TASK_PRIORITY, priority);
+}
+
+/// Returns the number of this CPU's APIC.
+pub(super) fn id() -> u32 {
+    match ACCESS.get() {
+        Some(Access::Memory(_)) => read(register::ID) >> 24,
+        _ => read(register::ID),
+    }
+}
+
+/// Has the APIC send an NMI to its own CPU. It comes soon, not at once. Returns whether there is an APIC to send it.
+///
+/// Not to be called in an NMI: the command may be half written there.
+pub fn send_nmi_to_self() -> bool {
+    let Some(access) = ACCESS.get() else {
+        return false;
+    };
+    let command = AS_NMI | ASSERT;
+    without_interrupts(|| match access {
+        Access::Memory(_) => {
+            write(register::COMMAND_TARGET, id() << 24);
+            write(register::COMMAND, command);
+            while read(register::COMMAND) & PENDING != 0 {
+                core::hint::spin_loop();
+            }
+        }
+        Access::Numbered => {
+            let value = u64::from(id()) << 32 | u64::from(command);
+            // SAFETY: the command goes to this CPU, which has a handler for NMIs.
+            unsafe { numbered(register::COMMAND).write(value) };
+        }
+    });
+    true
+}
+
+/// Reads a register; 0 where there is no APIC.
+fn read(register: u32) -> u32 {
+    match ACCESS.get() {
+        None => 0,
+        Some(Access::Memory(registers)) => registers.read(register),
+        #[expect(clippy::cast_possible_truncation, reason = "they have 32 bits")]
+        // SAFETY: in this mode, the CPU has all registers of this module under their numbers.
+        Some(Access::Numbered) => unsafe { numbered(register).read() as u32 },
+    }
+}
+
+/// Writes a register; nothing where there is no APIC.
+fn write(register: u32, value: u32) {
+    match ACCESS.get() {
+        None => {}
+        Some(Access::Memory(registers)) => registers.write(register, value),
+        // SAFETY: as for `read`; each vector that is written here has a handler.
+        Some(Access::Numbered) => unsafe { numbered(register).write(u64::from(value)) },
+    }
+}
+
+/// Returns a register by its number.
+const fn numbered(register: u32) -> Msr {
+    Msr::new(FIRST_NUMBER + (register >> 4))
+}

@@ -1,0 +1,79 @@
+//! The non-maskable interrupt. It comes at any moment, in code that holds a lock too.
+//!
+//! A machine reports failures of its hardware this way: they end the kernel. All others (somebody pressed a button, asked QEMU's
+//! monitor for one, or sent one to another CPU) are counted and given to a hook.
+
+use core::fmt;
+
+use x86_64::instructions::port::Port;
+
+use super::hook::Hook;
+use super::io_apic::{self, Raises};
+use super::{controller, counts, local_apic, pit};
+use crate::exception::NON_MASKABLE_INTERRUPT;
+
+/// What an NMI calls.
+static ON_NMI: Hook<fn()> = Hook::new();
+
+/// Chooses what an NMI calls. The function must neither wait for a lock nor allocate nor print nor cause an exception: whoever
+/// was interrupted may be at anything.
+pub fn on_nmi(function: fn()) {
+    ON_NMI.set(function);
+}
+
+/// Returns how many NMIs have come.
+#[must_use]
+pub fn nmi_count() -> u64 {
+    counts::of(NON_MASKABLE_INTERRUPT)
+}
+
+/// Handles an NMI. Returns whether the kernel can go on.
+pub(super) fn handle() -> bool {
+    if hardware_has_failed() {
+        return false;
+    }
+    ON_NMI.call();
+    true
+}
+
+/// Returns whether the machine says that memory or a device has failed.
+fn hardware_has_failed() -> bool {
+    /// Memory, or a device on the main bus.
+    const FAILURES: u8 = 1 << 7 | 1 << 6;
+    // SAFETY: reading this port changes nothing.
+    let status: u8 = unsafe { Port::new(0x61).read() };
+    // All bits are set where there is no such port.
+    status & FAILURES != 0 && status != 0xff
+}
+
+/// The line of the ISA bus that the old timer has.
+const OLD_TIMER_LINE: u8 = 0;
+
+/// While this lives, NMIs come many times a second, wherever the CPU is: the old timer raises them. For tests.
+pub struct Storm(());
+
+impl Storm {
+    /// Starts one, of `hz` NMIs a second; `None` where there is no I/O APIC to make NMIs of the old timer's ticks. Only one
+    /// at a time.
+    #[must_use]
+    pub fn start(hz: u32) -> Option<Self> {
+        let madt = controller::apics()?;
+        let input = madt.isa_line(OLD_TIMER_LINE);
+        pit::start(hz);
+        io_apic::route(&madt, input, Raises::Nmi, local_apic::id()).then_some(Self(()))
+    }
+}
+
+impl Drop for Storm {
+    fn drop(&mut self) {
+        if let Some(madt) = controller::apics() {
+            io_apic::mask(&madt, madt.isa_line(OLD_TIMER_LINE));
+        }
+    }
+}
+
+impl fmt::Debug for Storm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Storm")
+    }
+}
