@@ -83,5 +83,7 @@ fn compare() -> Result<(), BenchError> {
 /// Prints the table of a heap like the kernel's own.
 fn alone() -> Result<(), BenchError> {
     println!("\nA heap like the kernel's, with memory from the frame allocator as it grows:\n");
-    run::run_kernel_heap()
+    run::run_kernel_heap()?;
+    println!("\nThe same heap beside ever more live objects:\n");
+    run::run_growth()
 }

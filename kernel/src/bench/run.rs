@@ -12,9 +12,9 @@ use super::masked::MaskedTime;
 use super::operation::Operation;
 use super::recorder::{Quantity, Recorder};
 use super::summary::Summary;
-use super::table::{LongestMasked, Measured, OneHead, OneRow};
+use super::table::{GrowthHead, GrowthRow, LongestMasked, Measured, OneHead, OneRow};
 use super::trial::{Slots, Trial};
-use super::workloads::{WORKLOADS, Workload};
+use super::workloads::{GROWTH, WORKLOADS, Workload};
 use crate::interrupts::controller::Silence;
 use crate::lock::{InterruptMaskingLock, MaskingLock};
 use crate::println;
@@ -199,5 +199,27 @@ pub fn run_kernel_heap() -> Result<(), BenchError> {
         }
     }
     println!("longest masked section: {longest}");
+    Ok(())
+}
+
+/// Measures the longest masked section beside ever more live objects, and prints a table.
+///
+/// # Errors
+///
+/// Those of [`Bench::measure`]; the lines before are printed.
+pub fn run_growth() -> Result<(), BenchError> {
+    let mut bench = Bench::new(Scale::FULL)?;
+    println!("{GrowthHead}");
+    for workload in GROWTH {
+        let results = bench.measure(&KernelHeap, workload)?;
+        let masked = results.map(|measured| measured.map_or(0, |measured| measured.masked));
+        println!(
+            "{}",
+            GrowthRow {
+                workload: workload.name,
+                masked
+            }
+        );
+    }
     Ok(())
 }

@@ -56,6 +56,37 @@ impl fmt::Display for OneRow {
     }
 }
 
+/// The head of a table of masked sections by what lives beside.
+#[derive(Clone, Copy, Debug)]
+pub struct GrowthHead;
+
+impl fmt::Display for GrowthHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:<24}", "longest masked section")?;
+        Operation::ALL
+            .iter()
+            .try_for_each(|operation| write!(f, "{:>9}", operation.name()))
+    }
+}
+
+/// A line of a table of masked sections.
+#[derive(Clone, Copy, Debug)]
+pub struct GrowthRow {
+    /// The workload.
+    pub workload: &'static str,
+    /// The longest masked section in any operation, by operation.
+    pub masked: [u32; Operation::ALL.len()],
+}
+
+impl fmt::Display for GrowthRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:<24}", self.workload)?;
+        self.masked
+            .iter()
+            .try_for_each(|masked| write!(f, "{masked:>9}"))
+    }
+}
+
 /// The head of a table of two heaps: two lines.
 #[derive(Clone, Copy, Debug)]
 pub struct TwoHead {
@@ -194,6 +225,17 @@ mod tests {
         assert!(widths.clone().all(|width| width <= 120), "{head}");
         assert_eq!(widths.next_back(), Some(row.len()));
         assert!(row.ends_with("  0.50  0.57  0.57    0.50"), "{row}");
+    }
+
+    #[test]
+    fn masked_sections_stand_below_their_operations() {
+        let row = GrowthRow {
+            workload: "100 live",
+            masked: [12, 3456, 7],
+        };
+        let (head, row) = (GrowthHead.to_string(), row.to_string());
+        assert_eq!(head, "longest masked section      alloc     free  realloc");
+        assert_eq!(row, "100 live                       12     3456        7");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::run::{BenchError, Scale};
 use crate::random::Random;
 
 /// Most objects that live at a time.
-pub const MOST_LIVE: usize = 10_000;
+pub const MOST_LIVE: usize = 100_000;
 
 /// The seed of every workload's random numbers.
 const SEED: u64 = 0x9e37_79b9_7f4a_7c15;

@@ -66,6 +66,14 @@ pub const WORKLOADS: &[Workload] = &[
     workload("aligned among holes", aligned_among_holes),
 ];
 
+/// The same operations beside ever more live objects: what is masked must not take longer for it.
+pub const GROWTH: &[Workload] = &[
+    workload("100 live", |trial| beside(trial, 100)),
+    workload("1,000 live", |trial| beside(trial, 1000)),
+    workload("10,000 live", |trial| beside(trial, 10_000)),
+    workload("100,000 live", |trial| beside(trial, 100_000)),
+];
+
 /// Each object is freed before the next is allocated.
 fn lifo_pairs(trial: &mut Trial<'_>, size: usize) -> Result<(), BenchError> {
     for _ in 0..trial.scaled(1000) {
@@ -177,6 +185,40 @@ fn mix(
             live -= 1;
             trial.swap(chosen, live);
             trial.free(live);
+        }
+    }
+    Ok(())
+}
+
+/// Objects of all kinds come, change and go, while `live` others of 16 to 512 bytes stay.
+fn beside(trial: &mut Trial<'_>, live: usize) -> Result<(), BenchError> {
+    /// How many come and go.
+    const GUESTS: usize = 32;
+    let live = trial.scaled(live).max(2 * GUESTS);
+    trial.unrecorded(|trial| {
+        (0..live).try_for_each(|slot| allocate_random(trial, slot, 4, 9))?;
+        // Holes, so that guests find stacks of every fill.
+        (0..live).step_by(3).for_each(|slot| trial.free(slot));
+        Ok(())
+    })?;
+    for _ in 0..trial.scaled(6000) {
+        // A multiple of 3 is a hole, or a guest's.
+        let slot = trial.random.below(GUESTS) * 3;
+        let (low, high) = match trial.random.below(16) {
+            0 => (18, 20),
+            1..=3 => (12, 18),
+            _ => (4, 12),
+        };
+        match trial.random.below(3) {
+            0 => trial.free(slot),
+            1 => {
+                let size = trial.random.log_distributed(low, high);
+                trial.reallocate(slot, size)?;
+            }
+            _ => {
+                trial.free(slot);
+                allocate_random(trial, slot, low, high)?;
+            }
         }
     }
     Ok(())
