@@ -8,7 +8,8 @@
 //!
 //! Each single operation is measured, from its caller's side: the call, the lock with its masking, the work. What measuring
 //! costs is measured first and subtracted. Then the same operations run once more with a lock that is watched, which tells the
-//! longest masked section in each of them. The watch would spoil the first numbers, and the kernel's own locks have none.
+//! longest masked section in each of them. The watch would spoil the first numbers. (The kernel's own heap is always watched: see
+//! [`interrupts::masked`](crate::interrupts::masked).)
 //!
 //! While it measures, the interrupt controllers keep everything back: interrupts stay enabled, so the lock does all of its
 //! work, and none comes in between. Objects, samples and tables live in the kernel's own heap, which is not the one under

@@ -1,6 +1,7 @@
 //! How long interrupts are masked: a watch for [`MaskingLock`](crate::lock::MaskingLock).
 //!
-//! Only the heaps that the bench makes have a lock with this watch; the kernel's own locks have none.
+//! Only the heaps that the bench makes have a lock with this watch; the kernel's own heap has another one, always:
+//! [`HeapLock`](crate::interrupts::masked::HeapLock).
 
 use core::sync::atomic::{AtomicU64, Ordering};
 

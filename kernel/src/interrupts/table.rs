@@ -46,11 +46,11 @@ pub struct InterruptTable {
 
 impl fmt::Display for InterruptTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "vector  {:<22}  {:<16}  {:>12}", "name", "from", "count")?;
+        writeln!(f, "vector  {:<22}  {:<17}  {:>12}", "name", "from", "count")?;
         for (vector, count) in (0..=u8::MAX).zip(self.counts) {
             if count > 0 || EXPECTED.contains(&vector) {
                 let (name, from) = (vector::name(vector), self.from(vector));
-                writeln!(f, "{vector:>6}  {name:<22}  {from:<16}  {count:>12}")?;
+                writeln!(f, "{vector:>6}  {name:<22}  {from:<17}  {count:>12}")?;
             }
         }
         self.fmt_masked(f)
@@ -159,11 +159,15 @@ mod tests {
     #[test]
     fn expected_vectors_are_shown_and_others_that_have_come() {
         let apics = text(Controllers::Apics { serial_input: 20 }, TIMER, None);
-        assert!(apics.contains("    32  timer                   local APIC                  12\n"));
-        assert!(apics.contains("    36  serial port             I/O APIC input 20            0\n"));
+        assert!(
+            apics.contains("    32  timer                   local APIC                   12\n")
+        );
+        assert!(
+            apics.contains("    36  serial port             I/O APIC input 20             0\n")
+        );
         let pics = text(Controllers::Pics, 100, None);
-        assert!(pics.contains("    32  timer                   PIC line 0                   0\n"));
-        assert!(pics.contains("   100  unused                  ?                           12\n"));
+        assert!(pics.contains("    32  timer                   PIC line 0                    0\n"));
+        assert!(pics.contains("   100  unused                  ?                            12\n"));
     }
 
     #[test]

@@ -352,7 +352,7 @@ fn nmi_storm_while_the_heap_works() {
 fn nmi_while_the_heaps_lock_is_held() {
     NMIS.store(0, Ordering::Relaxed);
     on_nmi(try_in_nmi);
-    let kept: Vec<Vec<u64>> = (0..50).map(|size| vec![size; 10 + size as usize]).collect();
+    let kept: Vec<Vec<u64>> = (0..50).map(|value| vec![value; 40]).collect();
     for round in 1..=100 {
         HEAP.with_source(|_| {
             assert!(!cpu::are_enabled());
@@ -370,7 +370,7 @@ fn nmi_while_the_heaps_lock_is_held() {
     assert!(
         (0..)
             .zip(&kept)
-            .all(|(size, values)| values.iter().all(|value| *value == size))
+            .all(|(value, values)| values.iter().all(|found| *found == value))
     );
 }
 
