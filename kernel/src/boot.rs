@@ -66,13 +66,14 @@ fn init_memory(boot_info: &'static mut BootInfo) {
         map.usable_ranges().count()
     );
 
-    // SAFETY: (1) is checked above, (3) holds because there is one `BootInfo`, and (2) is the boot loader's promise for the
-    // regions that it calls usable: firmware and boot loader have no more use for them.
+    // SAFETY: (1) is checked above, (4) holds because there is one `BootInfo`, and (2) is the boot loader's promise for the
+    // regions that it calls usable: firmware and boot loader have no more use for them. (3): no other code of the kernel
+    // changes page tables.
     let result = unsafe { physical::init_frames(map) };
     if let Err(too_little) = result {
         panic!("{too_little}");
     }
-    let frames = physical::statistics();
+    let frames = physical::counts();
     println!(
         "frames: {} of {} are free, {} MiB",
         frames.free,

@@ -18,10 +18,16 @@ pub mod bit_tree;
 pub mod books;
 pub mod frame;
 pub mod frame_allocator;
+pub mod frame_set;
 pub mod memory_map;
+pub mod page;
+pub mod page_tables;
+pub mod window;
 
 #[cfg(target_os = "none")]
 pub mod heap_source;
+#[cfg(target_os = "none")]
+pub mod mapper;
 #[cfg(target_os = "none")]
 pub mod physical;
 

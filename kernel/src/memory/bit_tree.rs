@@ -116,12 +116,15 @@ impl<'a> BitTree<'a> {
         None
     }
 
-    /// Returns the smallest number from `from` on that is not in the set; the numbers behind the capacity are not.
-    /// Walks words of 64 numbers, so this one costs what the run of members is long, divided by 64.
+    /// Returns the smallest number from `from` on that is not in the set; the numbers behind the capacity are not. Where
+    /// that is not below `limit`, any number from `limit` up to it. Walks words of 64 numbers, so it costs
+    /// `(limit - from) / 64` at most.
     #[must_use]
-    pub fn next_absent(&self, from: usize) -> usize {
+    pub fn next_absent(&self, from: usize, limit: usize) -> usize {
         let mut bit = from;
-        while let Some(word) = self.levels[0].get(bit / WORD_BITS) {
+        while bit < limit
+            && let Some(word) = self.levels[0].get(bit / WORD_BITS)
+        {
             let absent = !word & (u64::MAX << (bit % WORD_BITS));
             if absent != 0 {
                 return bit / WORD_BITS * WORD_BITS + absent.trailing_zeros() as usize;
@@ -181,8 +184,10 @@ mod tests {
                 prop_assert_eq!(tree.contains(from), model.contains(&from));
                 prop_assert_eq!(tree.next_member(from), model.range(from..).next().copied());
                 if from < capacity {
-                    let absent = (from..).find(|number| !model.contains(number));
-                    prop_assert_eq!(Some(tree.next_absent(from)), absent);
+                    let absent = (from..).find(|number| !model.contains(number)).expect("the model is finite");
+                    prop_assert_eq!(tree.next_absent(from, usize::MAX), absent);
+                    let limited = tree.next_absent(from, from + 70);
+                    prop_assert!(limited == absent || (from + 70..=absent).contains(&limited));
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! Where the frame allocator's own books go, decided before there is a frame allocator. Pure.
+//! Where the books of the frame allocator and of the window go, decided before there is a frame allocator. Pure.
 #![forbid(unsafe_code)]
 
 use core::fmt;
@@ -6,6 +6,7 @@ use core::fmt;
 use super::frame::{FRAME_SIZE, FrameRange};
 use super::frame_allocator::{FrameAllocator, LARGEST_END};
 use super::memory_map::MemoryMap;
+use super::window::Window;
 
 /// The least memory to go on with, in frames: room for a few blocks of the heap. 1 MiB.
 pub const LEAST_FRAMES: u64 = 256;
@@ -15,8 +16,10 @@ pub const LEAST_FRAMES: u64 = 256;
 pub struct Books {
     /// The frames they take: the first ones of the first usable range that is long enough.
     pub frames: FrameRange,
-    /// Words in them that are used.
+    /// Words in them that the frame allocator uses, the first ones.
     pub words: usize,
+    /// Words behind those, which the window uses.
+    pub window_words: usize,
     /// The number behind the last frame that is written down in them.
     pub end: u64,
 }
@@ -53,9 +56,11 @@ impl Books {
     pub fn plan(map: MemoryMap<'_>) -> Result<Self, TooLittleMemory> {
         let end = map.usable_end().min(LARGEST_END);
         let words = FrameAllocator::words_for(end);
-        let length = (words as u64 * 8).div_ceil(FRAME_SIZE);
+        let found = map.usable_frames();
+        let window_words = Window::words_for(found);
+        let length = ((words + window_words) as u64 * 8).div_ceil(FRAME_SIZE);
         let too_little = TooLittleMemory {
-            found: map.usable_frames(),
+            found,
             needed: length + LEAST_FRAMES,
         };
         if too_little.found < too_little.needed {
@@ -67,7 +72,12 @@ impl Books {
             .ok_or(too_little)?;
         let first = range.first.number();
         let frames = FrameRange::from_numbers(first, first + length);
-        Ok(Self { frames, words, end })
+        Ok(Self {
+            frames,
+            words,
+            window_words,
+            end,
+        })
     }
 
     /// Splits a usable range into the pieces that are free to give: without the books, and below their end.
@@ -104,12 +114,12 @@ mod tests {
 
     #[test]
     fn books_take_the_first_range_that_is_long_enough() {
-        // 5 GiB: 20,480 words twice, and two trees over them; 82 frames, so the first range is too short.
+        // 5 GiB: 20,480 words twice, two trees over them, and the window's; 85 frames, so the first range is too short.
         let books = plan(&[(1, 0x50), (0x100, 0x14_0000)]).expect("there is memory");
-        assert_eq!(books.frames, FrameRange::from_numbers(0x100, 0x100 + 82));
+        assert_eq!(books.frames, FrameRange::from_numbers(0x100, 0x100 + 85));
         assert_eq!(books.end, 0x14_0000);
         let pieces = books.without(FrameRange::from_numbers(0x100, 0x14_0000));
-        assert_eq!(pieces[1], FrameRange::from_numbers(0x152, 0x14_0000));
+        assert_eq!(pieces[1], FrameRange::from_numbers(0x155, 0x14_0000));
         assert!(pieces[0].is_empty());
         let untouched = FrameRange::from_numbers(1, 0x50);
         assert_eq!(books.without(untouched)[0], untouched);

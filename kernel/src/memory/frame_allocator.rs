@@ -16,15 +16,22 @@
 //!
 //! | operation | cost |
 //! |---|---|
-//! | a frame, a block, and back | constant: one word, and at most four words a tree |
-//! | a region of `n` frames | first fit: visits runs of free frames, a word (256 KiB) at a time; from 127 frames on only runs with a whole block in them; giving back costs `n / 64` words |
-//! | [`statistics`](FrameAllocator::statistics) | one step a partial word, one for 64 whole or empty ones: 20,480 at most for 5 GiB |
+//! | a frame, a block, some frames of one word, and back | constant: one word, and at most four words a tree |
+//! | a region of `n` frames | a bounded search: see [`search`](FrameAllocator::allocate_region); taking and giving back cost `n / 64` words |
+//! | [`counts`](FrameAllocator::counts) | constant |
+//! | the longest run | a [walk](FrameAllocator::walk) in steps, for the lock to be let go between: one step a partial word, one for 64 whole ones |
 #![forbid(unsafe_code)]
 
 use core::fmt;
 
+pub use self::search::RUNS_LOOKED_AT;
+pub use self::statistics::{FrameCounts, FrameStatistics, RunWalk};
 use super::bit_tree::{BitTree, LARGEST_CAPACITY};
-use super::frame::{FRAME_SIZE, Frame, FrameRange};
+use super::frame::{Frame, FrameRange};
+use super::frame_set::FrameSet;
+
+mod search;
+mod statistics;
 
 /// Frames of a word, and of a heap block.
 pub const FRAMES_PER_BLOCK: u64 = 64;
@@ -73,53 +80,12 @@ impl fmt::Display for FreeError {
 
 impl core::error::Error for FreeError {}
 
-/// What the frame allocator has, in frames where nothing else is said.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FrameStatistics {
-    /// Frames it was given to manage.
-    pub total: u64,
-    /// Frames that nobody has.
-    pub free: u64,
-    /// The longest run of neighbouring free frames.
-    pub largest_run: u64,
-    /// Blocks (64 frames, aligned to as much) all of whose frames are free.
-    pub whole_blocks: u64,
-}
-
-impl fmt::Display for FrameStatistics {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rows = [
-            ("total", self.total),
-            ("used", self.total - self.free),
-            ("free", self.free),
-            ("largest free run", self.largest_run),
-            ("in whole free blocks", self.whole_blocks * FRAMES_PER_BLOCK),
-        ];
-        writeln!(f, "{:<22}{:>12}{:>14}", "frames", "count", "MiB")?;
-        for (name, frames) in rows {
-            let tenths_mib = (frames * FRAME_SIZE * 10) >> 20;
-            writeln!(
-                f,
-                "{name:<22}{frames:>12}{:>12}.{}",
-                tenths_mib / 10,
-                tenths_mib % 10
-            )?;
-        }
-        writeln!(
-            f,
-            "{} whole blocks of {} KiB are free.",
-            self.whole_blocks,
-            FRAMES_PER_BLOCK * FRAME_SIZE / 1024
-        )
-    }
-}
-
 /// Owns physical frames; see the module.
 ///
 /// # Invariants
 /// - A bit of `free` is set only where the same bit of `managed` is set.
 /// - `whole` holds exactly the words of `free` that are all ones; `partial` those that are neither that nor zero.
-/// - `statistics.total` and `.free` count the bits of `managed` and `free`; `.whole_blocks` the members of `whole`.
+/// - `counts.total` and `.free` count the bits of `managed` and `free`; `.whole_blocks` the members of `whole`.
 #[derive(Debug)]
 pub struct FrameAllocator<'a> {
     /// One bit a frame: nobody has it.
@@ -130,8 +96,10 @@ pub struct FrameAllocator<'a> {
     partial: BitTree<'a>,
     /// Words with all frames free.
     whole: BitTree<'a>,
-    /// The counts that are kept up to date; `largest_run` is not among them.
-    counts: FrameStatistics,
+    /// The counts, kept up to date.
+    counts: FrameCounts,
+    /// The number of the frame where the second half of the next search for a region begins.
+    left_off: u64,
 }
 
 impl<'a> FrameAllocator<'a> {
@@ -166,7 +134,8 @@ impl<'a> FrameAllocator<'a> {
             managed,
             partial,
             whole,
-            counts: FrameStatistics::default(),
+            counts: FrameCounts::default(),
+            left_off: 0,
         }
     }
 
@@ -210,6 +179,26 @@ impl<'a> FrameAllocator<'a> {
         Ok(first_frame(word, lowest))
     }
 
+    /// Hands out up to `most` frames of one word, and at least one: a whole block where so many are wanted and there is one,
+    /// else frames of a broken block where there is one. Repeated until enough are there, it takes any number of frames in a
+    /// few steps for each block that they are scattered over.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfFrames`] if no frame is free, or `most` is 0.
+    pub fn allocate_some(&mut self, most: u64) -> Result<FrameSet, OutOfFrames> {
+        let whole = self.whole.next_member(0);
+        let first_choice = whole.filter(|_| most >= FRAMES_PER_BLOCK);
+        let word = first_choice
+            .or_else(|| self.partial.next_member(0))
+            .or(whole)
+            .filter(|_| most > 0)
+            .ok_or(OutOfFrames)?;
+        let bits = lowest_ones(self.free[word], most);
+        self.change(word, self.free[word] & !bits);
+        Ok(FrameSet::from_bits(word as u64, bits))
+    }
+
     /// Hands out a block: 64 neighbouring frames, the first one's number a multiple of 64.
     ///
     /// # Errors
@@ -219,42 +208,6 @@ impl<'a> FrameAllocator<'a> {
         let word = self.whole.next_member(0).ok_or(OutOfFrames)?;
         self.change(word, 0);
         Ok(first_frame(word, WHOLE))
-    }
-
-    /// Hands out `frames` neighbouring frames, the first one's number a multiple of `align_frames`: the lowest that fit.
-    ///
-    /// # Errors
-    ///
-    /// [`OutOfFrames`] if there are not so many together, if `frames` is 0, or if `align_frames` is not a power of two.
-    pub fn allocate_region(
-        &mut self,
-        frames: u64,
-        align_frames: u64,
-    ) -> Result<FrameRange, OutOfFrames> {
-        if frames == 0 || frames > self.counts.free || !align_frames.is_power_of_two() {
-            return Err(OutOfFrames);
-        }
-        // A run of 127 frames has a whole block in it, wherever it starts.
-        let through_whole_block = frames >= 2 * FRAMES_PER_BLOCK - 1;
-        let mut from = 0;
-        while let Some(run) = self.next_run(from, through_whole_block) {
-            // Run ends are below `LARGEST_END`, so only a huge alignment can overflow: then nothing fits.
-            let first = run
-                .first
-                .number()
-                .checked_next_multiple_of(align_frames)
-                .ok_or(OutOfFrames)?;
-            if first
-                .checked_add(frames)
-                .is_some_and(|end| end <= run.end.number())
-            {
-                let region = FrameRange::from_numbers(first, first + frames);
-                self.take(region);
-                return Ok(region);
-            }
-            from = run.end.number();
-        }
-        Err(OutOfFrames)
     }
 
     /// Hands out exactly the frames of `range`: those behind a region that is to grow where it stands. Cost: one word for
@@ -309,15 +262,7 @@ impl<'a> FrameAllocator<'a> {
     /// A [`FreeError`] that names the first frame with something wrong; nothing has changed then.
     pub fn free_region(&mut self, range: FrameRange) -> Result<(), FreeError> {
         for (word, mask) in word_masks(range) {
-            let Some(&managed) = self.managed.get(word) else {
-                return Err(FreeError::OutOfRange(first_frame(word, mask)));
-            };
-            let (foreign, doubly_freed) = (mask & !managed, mask & self.free[word]);
-            match (foreign, doubly_freed) {
-                (0, 0) => {}
-                (0, bits) => return Err(FreeError::AlreadyFree(first_frame(word, bits))),
-                (bits, _) => return Err(FreeError::NotManaged(first_frame(word, bits))),
-            }
+            self.check_taken(word, mask)?;
         }
         for (word, mask) in word_masks(range) {
             self.change(word, self.free[word] | mask);
@@ -325,13 +270,41 @@ impl<'a> FrameAllocator<'a> {
         Ok(())
     }
 
-    /// Counts what there is.
-    #[must_use]
-    pub fn statistics(&self) -> FrameStatistics {
-        FrameStatistics {
-            largest_run: self.largest_run(),
-            ..self.counts
+    /// Takes some frames of one block back.
+    ///
+    /// # Errors
+    ///
+    /// A [`FreeError`] that names the first frame with something wrong; nothing has changed then.
+    pub fn free_some(&mut self, set: FrameSet) -> Result<(), FreeError> {
+        let (word, bits) = (
+            usize::try_from(set.block()).unwrap_or(usize::MAX),
+            set.bits(),
+        );
+        if bits == 0 {
+            return Ok(());
         }
+        self.check_taken(word, bits)?;
+        self.change(word, self.free[word] | bits);
+        Ok(())
+    }
+
+    /// Checks that somebody has each frame of a word that is in `mask` from here.
+    fn check_taken(&self, word: usize, mask: u64) -> Result<(), FreeError> {
+        let Some(&managed) = self.managed.get(word) else {
+            return Err(FreeError::OutOfRange(first_frame(word, mask)));
+        };
+        let (foreign, doubly_freed) = (mask & !managed, mask & self.free[word]);
+        match (foreign, doubly_freed) {
+            (0, 0) => Ok(()),
+            (0, bits) => Err(FreeError::AlreadyFree(first_frame(word, bits))),
+            (bits, _) => Err(FreeError::NotManaged(first_frame(word, bits))),
+        }
+    }
+
+    /// Returns the counts of what there is.
+    #[must_use]
+    pub const fn counts(&self) -> FrameCounts {
+        self.counts
     }
 
     /// Returns whether `frame` is one of ours and free.
@@ -341,77 +314,6 @@ impl<'a> FrameAllocator<'a> {
             .ok()
             .and_then(|word| self.free.get(word));
         word.is_some_and(|word| word >> (frame.number() % FRAMES_PER_BLOCK) & 1 == 1)
-    }
-
-    /// Returns the length of the longest run of free frames.
-    fn largest_run(&self) -> u64 {
-        let (mut longest, mut open, mut next) = (0, 0, 0);
-        while let Some(word) = self.next_word_with_room(next) {
-            if word != next {
-                open = 0;
-            }
-            if self.whole.contains(word) {
-                next = self.whole.next_absent(word);
-                open += (next - word) as u64 * FRAMES_PER_BLOCK;
-                longest = longest.max(open);
-            } else {
-                let bits = self.free[word];
-                longest = longest
-                    .max(open + u64::from(bits.trailing_ones()))
-                    .max(longest_run_of_ones(bits));
-                open = u64::from(bits.leading_ones());
-                next = word + 1;
-            }
-        }
-        longest
-    }
-
-    /// Returns the next longest run of free frames that starts at or behind frame number `from`; if asked, only one that
-    /// has a whole block in it. `from` is 0 or the end of a run.
-    fn next_run(&self, from: u64, through_whole_block: bool) -> Option<FrameRange> {
-        let word = word_of(from);
-        if through_whole_block {
-            let whole = self.whole.next_member(word)?;
-            let before = if whole == 0 {
-                0
-            } else {
-                self.free[whole - 1].leading_ones()
-            };
-            let first = whole as u64 * FRAMES_PER_BLOCK - u64::from(before);
-            return Some(FrameRange::from_numbers(first, self.run_end(whole)));
-        }
-        let rest = self.free.get(word)? & (u64::MAX << (from % FRAMES_PER_BLOCK));
-        let (word, bits) = if rest == 0 {
-            let next = self.next_word_with_room(word + 1)?;
-            (next, self.free[next])
-        } else {
-            (word, rest)
-        };
-        let first_bit = bits.trailing_zeros();
-        let ones = (bits >> first_bit).trailing_ones();
-        let first = word as u64 * FRAMES_PER_BLOCK + u64::from(first_bit);
-        let reaches_the_next_word = first_bit + ones == u64::BITS;
-        let end = if reaches_the_next_word {
-            self.run_end(word + 1)
-        } else {
-            first + u64::from(ones)
-        };
-        Some(FrameRange::from_numbers(first, end))
-    }
-
-    /// Returns where a run ends that goes on into `word`.
-    fn run_end(&self, word: usize) -> u64 {
-        let end = self.whole.next_absent(word).min(self.free.len());
-        let ones = self.free.get(end).map_or(0, |bits| bits.trailing_ones());
-        end as u64 * FRAMES_PER_BLOCK + u64::from(ones)
-    }
-
-    /// Returns the first word from `from` on with a free frame.
-    fn next_word_with_room(&self, from: usize) -> Option<usize> {
-        match (self.partial.next_member(from), self.whole.next_member(from)) {
-            (Some(partial), Some(whole)) => Some(partial.min(whole)),
-            (partial, whole) => partial.or(whole),
-        }
     }
 
     /// Marks free frames as taken.
@@ -453,14 +355,17 @@ fn first_frame(word: usize, mask: u64) -> Frame {
     Frame::from_number(word as u64 * FRAMES_PER_BLOCK + u64::from(mask.trailing_zeros()))
 }
 
-/// Returns the length of the longest run of ones in `bits`: each step takes one off every run.
-fn longest_run_of_ones(bits: u64) -> u64 {
-    let (mut rest, mut length) = (bits, 0);
-    while rest != 0 {
-        rest &= rest << 1;
-        length += 1;
+/// Returns the `most` lowest ones of `bits`, or all of them if they are no more.
+fn lowest_ones(bits: u64, most: u64) -> u64 {
+    let (mut rest, mut left) = (bits, most);
+    if left >= u64::from(bits.count_ones()) {
+        return bits;
     }
-    length
+    while left > 0 {
+        rest &= rest - 1;
+        left -= 1;
+    }
+    bits & !rest
 }
 
 /// Splits a range into words, with a mask of the frames in each.

@@ -5,7 +5,9 @@ use core::ptr::NonNull;
 use stack_alloc::{Allocator, MemorySource, PAGE_SIZE};
 
 use super::frame::{FRAME_SIZE, Frame, FrameRange};
-use super::frame_allocator::FreeError;
+use super::frame_allocator::{FRAMES_PER_BLOCK, FrameAllocator, FreeError};
+use super::mapper::{self, UnmapError};
+use super::page::Page;
 use super::physical::{frame_of, frame_pointer, try_with_frames};
 use crate::interrupts::masked::HeapLock;
 use crate::lock::MaskingLock;
@@ -15,72 +17,107 @@ use crate::lock::MaskingLock;
 #[global_allocator]
 pub static HEAP: Allocator<FrameSource, MaskingLock<HeapLock>> = Allocator::new(FrameSource);
 
-/// Physical frames, seen through the mapping of all physical memory. Has nothing to give before they are known.
+/// Frames as memory: where they are neighbours, seen through the mapping of all physical memory; where they are scattered,
+/// mapped one behind the other in the kernel's window. Has nothing to give before they are known.
+///
+/// It is asked with the heap's lock held and interrupts masked, so each answer takes bounded time: constant for a block of
+/// neighbours; for a region of neighbours the [search's](super::frame_allocator::RUNS_LOOKED_AT) and a step for each 64
+/// frames; and steps for each page of what is mapped in the window.
 #[derive(Clone, Copy, Debug)]
 pub struct FrameSource;
 
 // SAFETY:
-// 1. Frames are mapped for good and have one owner: the frame allocator gives a free one once until it is back.
-// 2. A block is 64 frames whose first number is a multiple of 64, and the mapping's base is aligned to far more.
+// 1. Frames have one owner: the frame allocator gives a free one once until it is back. They are mapped for good at one
+//    address, and in the window from when they are handed out until they are released.
+// 2. A block is 64 frames whose first number is a multiple of 64, and the mapping's base is aligned to far more; or 64 pages
+//    of the window, with such an alignment.
 // 3. There are no parts.
 // 4. A region has as many frames as asked; its first number is a multiple of the alignment in frames. It grows by exactly
 //    the frames behind it, if all of them are free, and shrinks by giving back its last ones. Neighbouring frames are
-//    neighbours in the mapping.
+//    neighbours in the mapping. In the window, the mapper does the same with pages.
 // 5. Frames are not said to be zero.
 unsafe impl MemorySource for FrameSource {
     fn get_block(&self) -> Option<NonNull<u8>> {
-        try_with_frames(|frames| frames.allocate_block().ok())?.map(frame_pointer)
+        let block = try_with_frames(|frames| frames.allocate_block().ok())?;
+        block
+            .map(frame_pointer)
+            .or_else(|| mapper::map(FRAMES_PER_BLOCK, FRAMES_PER_BLOCK).ok())
     }
 
     unsafe fn release_block(&self, block: NonNull<u8>) {
-        let released =
-            frame_of(block).and_then(|first| try_with_frames(|frames| frames.free_block(first)));
-        report(released);
+        if mapper::owns(block) {
+            // SAFETY: the heap got the block here, as so many pages of the window, and releases it once.
+            report(unsafe { mapper::unmap(block, FRAMES_PER_BLOCK) });
+            return;
+        }
+        report(free(block, |frames, first| frames.free_block(first)));
     }
 
     fn get_region(&self, size: usize, align: usize) -> Option<NonNull<u8>> {
         let (frames, align_frames) = ((size / PAGE_SIZE) as u64, (align / PAGE_SIZE) as u64);
         let region =
             try_with_frames(|allocator| allocator.allocate_region(frames, align_frames).ok())?;
-        region.map(|region| frame_pointer(region.first))
+        region
+            .map(|region| frame_pointer(region.first))
+            .or_else(|| mapper::map(frames, align_frames).ok())
     }
 
     unsafe fn release_region(&self, region: NonNull<u8>, size: usize) {
         let frames = (size / PAGE_SIZE) as u64;
-        let released = frame_of(region).and_then(|first| {
+        if mapper::owns(region) {
+            // SAFETY: the heap got the region here, it has this size, and it is released once.
+            report(unsafe { mapper::unmap(region, frames) });
+            return;
+        }
+        report(free(region, |allocator, first| {
             let range = FrameRange::from_numbers(first.number(), first.number() + frames);
-            try_with_frames(|allocator| allocator.free_region(range))
-        });
-        report(released);
+            allocator.free_region(range)
+        }));
     }
 
     unsafe fn resize_region(&self, region: NonNull<u8>, size: usize, new_size: usize) -> bool {
+        let (pages, new_pages) = ((size / PAGE_SIZE) as u64, (new_size / PAGE_SIZE) as u64);
+        if mapper::owns(region) {
+            // SAFETY: the heap got the region here, it has this size, and what lies behind the new one is given up.
+            let resized = unsafe { mapper::resize(region, pages, new_pages) };
+            report(resized.map(drop));
+            return resized == Ok(true);
+        }
         let Some(first) = frame_of(region).map(Frame::number) else {
             return false;
         };
-        let end = first + (size / PAGE_SIZE) as u64;
-        let new_end = first + (new_size / PAGE_SIZE) as u64;
-        if new_end > end {
-            let behind = FrameRange::from_numbers(end, new_end);
+        if new_pages > pages {
+            let behind = FrameRange::from_numbers(first + pages, first + new_pages);
             return try_with_frames(|frames| frames.allocate_range(behind).is_ok()) == Some(true);
         }
-        let tail = FrameRange::from_numbers(new_end, end);
-        report(try_with_frames(|frames| frames.free_region(tail)));
+        report(free(region, |frames, _| {
+            frames.free_region(FrameRange::from_numbers(first + new_pages, first + pages))
+        }));
         true
     }
 
+    /// Whatever the frames are like, the window makes one region of them.
     fn largest_region(&self) -> usize {
-        let frames = try_with_frames(|frames| frames.statistics().largest_run).unwrap_or(0);
-        usize::try_from(frames * FRAME_SIZE).unwrap_or(usize::MAX)
+        usize::try_from(mapper::largest()).map_or(usize::MAX, |pages| pages * PAGE_SIZE)
     }
 }
 
-/// Notices a release that the frame allocator refuses: the contract of [`MemorySource`] excludes it, so the heap itself
-/// would be broken. In a release build the frames are then lost rather than handed out twice.
-fn report(released: Option<Result<(), FreeError>>) {
+/// Gives frames back with `body`, which gets the frame that `pointer` points into.
+fn free(
+    pointer: NonNull<u8>,
+    body: impl FnOnce(&mut FrameAllocator<'static>, Frame) -> Result<(), FreeError>,
+) -> Result<(), UnmapError> {
+    let first = frame_of(pointer).ok_or(UnmapError::NotMapped(Page::containing_address(0)))?;
+    let freed = try_with_frames(|frames| body(frames, first));
+    Ok(freed.unwrap_or(Err(FreeError::NotManaged(first)))?)
+}
+
+/// Notices a release that the frame allocator or the mapper refuses: the contract of [`MemorySource`] excludes it, so the heap
+/// itself would be broken. In a release build the memory is then lost rather than handed out twice.
+fn report(released: Result<(), UnmapError>) {
     debug_assert_eq!(
         released,
-        Some(Ok(())),
+        Ok(()),
         "the heap gave back memory that it does not have"
     );
 }

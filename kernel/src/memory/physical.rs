@@ -10,7 +10,10 @@ use spin::Once;
 use super::PHYSICAL_MEMORY_BASE;
 use super::books::{Books, LEAST_FRAMES, TooLittleMemory};
 use super::frame::{FRAME_SIZE, Frame};
-use super::frame_allocator::{FRAMES_PER_BLOCK, FrameAllocator, FrameStatistics};
+use super::frame_allocator::{
+    FRAMES_PER_BLOCK, FrameAllocator, FrameCounts, FrameStatistics, RunWalk,
+};
+use super::mapper;
 use super::memory_map::MemoryMap;
 use crate::lock::{MaskingLock, named_lock};
 
@@ -18,6 +21,9 @@ named_lock!(FramesLock, "the frame allocator's lock");
 
 /// All usable frames of the machine. `None` until [`init_frames`].
 static FRAMES: Mutex<MaskingLock<FramesLock>, Option<FrameAllocator<'static>>> = Mutex::new(None);
+
+/// How many steps of a walk over all frames are made with interrupts masked at a time.
+pub const WALK_STEPS: usize = 64;
 
 /// The map that the frames came from.
 static MEMORY_MAP: Once<MemoryMap<'static>> = Once::new();
@@ -33,7 +39,7 @@ pub fn memory_map() -> Option<MemoryMap<'static>> {
     MEMORY_MAP.get().copied()
 }
 
-/// Builds the frame allocator out of the map. Its books take the first range of frames that is long enough.
+/// Builds the frame allocator out of the map, and the window. Their books take the first range of frames that is long enough.
 ///
 /// # Errors
 ///
@@ -43,21 +49,24 @@ pub fn memory_map() -> Option<MemoryMap<'static>> {
 ///
 /// 1. All physical memory is mapped, writable, at [`PHYSICAL_MEMORY_BASE`].
 /// 2. Nobody uses a frame that `map` calls usable, now or later, but through the frame allocator.
-/// 3. It is called once.
+/// 3. Nobody else changes page tables for the addresses of the [window](mapper::WINDOW_BASE).
+/// 4. It is called once.
 pub unsafe fn init_frames(map: MemoryMap<'static>) -> Result<(), TooLittleMemory> {
     let books = Books::plan(map)?;
+    let words = books.words + books.window_words;
     let start = frame_pointer(books.frames.first).cast::<u64>().as_ptr();
     // SAFETY: the frames of the books are mapped (1), nobody else's (2), and long enough for the words.
-    unsafe { start.write_bytes(0, books.words) };
+    unsafe { start.write_bytes(0, words) };
     // SAFETY: as above, and the words are written now. The frames are left out below, so they stay the books' alone; a
-    // second call, which would alias, is excluded (3).
-    let memory = unsafe { slice::from_raw_parts_mut(start, books.words) };
+    // second call, which would alias, is excluded (4).
+    let memory = unsafe { slice::from_raw_parts_mut(start, words) };
+    let (memory, window_memory) = memory.split_at_mut(books.words);
     let mut frames = FrameAllocator::new(books.end, memory);
     for piece in map.usable_ranges().flat_map(|range| books.without(range)) {
         let added = frames.add(piece);
         debug_assert_eq!(added, Ok(()), "the ranges of a map are disjoint");
     }
-    let counts = frames.statistics();
+    let counts = frames.counts();
     if counts.whole_blocks == 0 {
         let found = counts.free;
         return Err(TooLittleMemory {
@@ -66,6 +75,8 @@ pub unsafe fn init_frames(map: MemoryMap<'static>) -> Result<(), TooLittleMemory
         });
     }
     *FRAMES.lock() = Some(frames);
+    // SAFETY: 1, 3 and 4 are asked of our caller too, and the boot loader's page tables are never replaced.
+    unsafe { mapper::init(window_memory, counts.total) };
     Ok(())
 }
 
@@ -85,10 +96,19 @@ pub fn with_frames<T>(body: impl FnOnce(&mut FrameAllocator<'static>) -> T) -> T
     result.expect("the frame allocator is built before the first frame is asked for")
 }
 
-/// Returns what the frame allocator has.
+/// Returns how many frames there are and how many are free, in constant time.
+#[must_use]
+pub fn counts() -> FrameCounts {
+    with_frames(|frames| frames.counts())
+}
+
+/// Returns what the frame allocator has, with the longest run of free frames. The search for that one lets interrupts in every
+/// [`WALK_STEPS`] steps, so it is a picture of a moving thing; the counts are of one moment.
 #[must_use]
 pub fn statistics() -> FrameStatistics {
-    with_frames(|frames| frames.statistics())
+    let mut walk = RunWalk::default();
+    while !with_frames(|frames| frames.walk(&mut walk, WALK_STEPS)) {}
+    with_frames(|frames| frames.statistics_after(&walk))
 }
 
 /// Returns a pointer to the first byte of a frame, in the mapping of all physical memory.

@@ -173,6 +173,42 @@ fn every_hole_of_a_small_memory_is_found_exactly() {
 }
 
 #[test]
+fn searches_are_bounded_and_go_on_where_they_left_off() {
+    // A hundred runs of one frame, then a long one.
+    let mut ranges: Vec<_> = (0..100).map(|i| (2 * i, 2 * i + 1)).collect();
+    ranges.push((300, 400));
+    with_allocator(1000, &ranges, |frames| {
+        // 32 runs, and the next 32; then the 32 behind those; then the rest.
+        assert_eq!(frames.allocate_region(3, 1), Err(OutOfFrames));
+        assert_eq!(frames.allocate_region(3, 1), Err(OutOfFrames));
+        let found = FrameRange::from_numbers(300, 303);
+        assert_eq!(frames.allocate_region(3, 1), Ok(found));
+        // The place is remembered.
+        let behind = FrameRange::from_numbers(303, 306);
+        assert_eq!(frames.allocate_region(3, 1), Ok(behind));
+        assert_eq!(
+            frames.allocate_region(1, 1),
+            Ok(FrameRange::from_numbers(0, 1))
+        );
+    });
+}
+
+#[test]
+fn a_walk_can_stop_at_every_step() {
+    let ranges = [(3, 70), (128, 5000), (5001, 5002), (6000, 11_000)];
+    with_allocator(12_000, &ranges, |frames| {
+        let mut walk = RunWalk::default();
+        let mut steps = 0;
+        while !frames.walk(&mut walk, 1) {
+            steps += 1;
+        }
+        assert_eq!(walk.longest(), 5000);
+        assert_eq!(frames.statistics_after(&walk), frames.statistics());
+        assert!((6..16).contains(&steps), "{steps} steps");
+    });
+}
+
+#[test]
 fn statistics_read_like_a_table() {
     let statistics = FrameStatistics {
         total: 1024,
@@ -206,6 +242,10 @@ enum Step {
     Region(u64, u64),
     /// Ask for exactly these frames, from the first one on so many.
     Range(u64, u64),
+    /// Ask for up to so many frames of one block.
+    Some(u64),
+    /// Give back one of the sets of frames held.
+    GiveSomeBack(prop::sample::Index),
     /// Give back one of the things held.
     GiveBack(prop::sample::Index),
     /// Give back frames that may be anybody's.
@@ -219,6 +259,8 @@ fn any_step() -> impl Strategy<Value = Step> {
         2 => Just(Step::Block),
         3 => (1..400u64, 0..9u32).prop_map(|(frames, shift)| Step::Region(frames, 1 << shift)),
         2 => (0..1050u64, 1..150u64).prop_map(|(first, frames)| Step::Range(first, frames)),
+        3 => (1..130u64).prop_map(Step::Some),
+        2 => any::<prop::sample::Index>().prop_map(Step::GiveSomeBack),
         5 => any::<prop::sample::Index>().prop_map(Step::GiveBack),
         1 => (0..1100u64, 1..70u64).prop_map(|(first, frames)| Step::WrongFree(first, frames)),
     ]
@@ -246,6 +288,14 @@ fn first_fit(model: &[Model], frames: u64, align: u64) -> Option<u64> {
         .find(|&first| fits(first) == Some(true))
 }
 
+/// How many runs of free frames there are.
+fn runs(model: &[Model]) -> usize {
+    model
+        .split(|&state| state != Model::Free)
+        .filter(|run| !run.is_empty())
+        .count()
+}
+
 /// The longest run of free frames, the slow way.
 fn longest_run(model: &[Model]) -> u64 {
     model
@@ -268,6 +318,7 @@ proptest! {
         let ranges: Vec<(u64, u64)> = (0..1000).filter(|&i| model[i] == Model::Free).map(|i| (i as u64, i as u64 + 1)).collect();
         with_allocator(1000, &ranges, |frames| {
             let mut held: Vec<FrameRange> = Vec::new();
+            let mut sets: Vec<FrameSet> = Vec::new();
             for step in steps {
                 let before = frames.statistics();
                 let given = match step {
@@ -280,8 +331,39 @@ proptest! {
                     }
                     Step::Region(count, align) => {
                         let region = frames.allocate_region(count, align).ok();
-                        prop_assert_eq!(region.map(|region| region.first.number()), first_fit(&model, count, align));
+                        // The model has 1000 frames, so all of its runs are among those that a search looks at, unless they are
+                        // very many.
+                        let runs = runs(&model);
+                        let expected = first_fit(&model, count, align);
+                        if runs <= RUNS_LOOKED_AT { prop_assert_eq!(region.map(|region| region.first.number()), expected); }
+                        else { prop_assert!(region.is_none() || expected.is_some()); }
+                        if let Some(region) = region { prop_assert!(region.len() == count && region.first.number() % align == 0); }
                         region
+                    }
+                    Step::Some(most) => {
+                        let set = frames.allocate_some(most).ok();
+                        prop_assert_eq!(set.is_some(), before.free > 0);
+                        if let Some(set) = set {
+                            prop_assert!((1..=most.min(64)).contains(&set.count()));
+                            prop_assert!(most < 64 || before.whole_blocks == 0 || set.count() == 64);
+                            for frame in set {
+                                prop_assert!(model[frame.number() as usize] == Model::Free, "handed out twice, or not ours");
+                                model[frame.number() as usize] = Model::Taken;
+                            }
+                            sets.push(set);
+                        }
+                        None
+                    }
+                    Step::GiveSomeBack(index) => {
+                        if !sets.is_empty() {
+                            let set = sets.swap_remove(index.index(sets.len()));
+                            prop_assert_eq!(frames.free_some(set), Ok(()));
+                            for frame in set { model[frame.number() as usize] = Model::Free; }
+                            let after = frames.statistics();
+                            prop_assert!(frames.free_some(set).is_err());
+                            prop_assert_eq!(frames.statistics(), after);
+                        }
+                        None
                     }
                     Step::Range(first, count) => {
                         let range = FrameRange::from_numbers(first, first + count);

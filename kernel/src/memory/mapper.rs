@@ -1,0 +1,261 @@
+//! Scattered frames as one piece of memory: the only code that changes the machine's page tables.
+//!
+//! It owns the kernel's [`Window`] of virtual addresses and the [`PageTables`] below it, and takes frames and gives them back
+//! itself. A mapping is a number of neighbouring pages with an unmapped page on each side; it can grow and shrink in place.
+//!
+//! Nothing else in the address space is touched: the boot loader's mappings stay as they are, and the window lies where it has
+//! none (that is checked when booting).
+//!
+//! # Cost
+//!
+//! One look for the address, whatever was mapped before; then steps for each page of the request itself. The CPU forgets at
+//! most [`MOST_SINGLE_PAGES`] pages one by one; for more, it is made to forget all of its translations by loading CR3 again.
+//! That does, because no page here is marked as global.
+
+use core::ptr::NonNull;
+use core::sync::atomic::{Ordering, compiler_fence};
+
+use lock_api::Mutex;
+use x86_64::VirtAddr;
+use x86_64::instructions::tlb;
+use x86_64::registers::control::Cr3;
+
+use super::frame::Frame;
+use super::frame_allocator::{FreeError, OutOfFrames};
+use super::page::{PAGE_SIZE, Page, PageRange};
+use super::page_tables::{ENTRIES, PageTables, Table, TableMemory};
+use super::physical::{counts, frame_pointer, with_frames};
+use super::window::{MOST_PAGES, NotInUse, Window};
+use crate::lock::InterruptMaskingLock;
+
+/// Where the window begins: above all physical memory as far as it is mapped, and far below the kernel's image.
+pub const WINDOW_BASE: u64 = 0xffff_c800_0000_0000;
+
+/// The most pages that the CPU is told of one by one when they are unmapped.
+pub const MOST_SINGLE_PAGES: u64 = 32;
+
+/// Why a mapping could not be taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnmapError {
+    /// No mapping begins there.
+    NotMapped(Page),
+    /// A frame behind it was not the mapping's.
+    Frame(FreeError),
+}
+
+impl From<NotInUse> for UnmapError {
+    fn from(NotInUse(page): NotInUse) -> Self {
+        Self::NotMapped(page)
+    }
+}
+
+impl From<FreeError> for UnmapError {
+    fn from(error: FreeError) -> Self {
+        Self::Frame(error)
+    }
+}
+
+/// The window and what is mapped in it.
+struct Mapper {
+    /// Which addresses are in use.
+    window: Window<'static>,
+    /// What is behind them.
+    tables: PageTables,
+}
+
+/// The one mapper of the machine. `None` until [`init`].
+static MAPPER: Mutex<InterruptMaskingLock, Option<Mapper>> = Mutex::new(None);
+
+/// Tables in the mapping of all physical memory, and the CPU that walks through them.
+struct Machine;
+
+impl TableMemory for Machine {
+    #[inline]
+    fn table(&mut self, frame: Frame) -> &mut Table {
+        // SAFETY: the page tables ask for frames that hold their tables, which are theirs alone: the level-4 table, of which
+        // they touch only entries of the window, and frames that they took from the frame allocator. All are mapped and
+        // aligned to 4096; any bytes are entries. `self` is borrowed as long as the table, and lives below the mapper's lock.
+        unsafe { frame_pointer(frame).cast::<Table>().as_mut() }
+    }
+
+    fn forget(&mut self, pages: PageRange) {
+        if pages.len() > MOST_SINGLE_PAGES {
+            tlb::flush_all();
+            return;
+        }
+        // Each `invlpg` also makes the CPU forget all tables that it knows on the way to a page.
+        for number in 0..pages.len() {
+            tlb::flush(VirtAddr::new(pages.first.plus(number).start_address()));
+        }
+    }
+}
+
+/// Sets the window up, with its books in `memory` (zeroed or not), for a machine with `frames` frames.
+///
+/// # Panics
+///
+/// If the boot loader mapped something at the window's addresses, or has switched on tables of five levels.
+///
+/// # Safety
+///
+/// 1. All physical memory is mapped, writable, at [`PHYSICAL_MEMORY_BASE`](super::PHYSICAL_MEMORY_BASE).
+/// 2. The page tables that the CPU walks through stay these, and nobody else changes entries for the window's addresses.
+/// 3. It is called once.
+pub(super) unsafe fn init(memory: &'static mut [u64], frames: u64) {
+    let window = Window::new(Page::containing_address(WINDOW_BASE), frames, memory);
+    let root = Frame::containing_address(Cr3::read().0.start_address().as_u64());
+    // One entry more on each side: the first mapping's guard, and the end.
+    let entry_bytes = PAGE_SIZE * (ENTRIES as u64).pow(3);
+    let entry_of =
+        |address: u64| usize::try_from(address / entry_bytes).map(|entry| entry % ENTRIES);
+    let (first, last) = (
+        entry_of(WINDOW_BASE - 1).unwrap_or(0),
+        entry_of(window.end().start_address()).unwrap_or(0),
+    );
+    let is_free = Machine.table(root)[first..=last]
+        .iter()
+        .all(|entry| entry.is_empty());
+    assert!(
+        is_free,
+        "the boot loader leaves the addresses from {WINDOW_BASE:#x} on alone"
+    );
+    *MAPPER.lock() = Some(Mapper {
+        window,
+        tables: PageTables::new(root),
+    });
+}
+
+/// Maps `pages` pages (at least one) at an address that is a multiple of `align_pages` pages, with an unmapped page on each
+/// side. The contents may be anything.
+///
+/// # Errors
+///
+/// [`OutOfFrames`], where there are not enough frames or addresses; nothing has changed then.
+pub fn map(pages: u64, align_pages: u64) -> Result<NonNull<u8>, OutOfFrames> {
+    let mut mapper = MAPPER.lock();
+    let Mapper { window, tables } = mapper.as_mut().ok_or(OutOfFrames)?;
+    if pages == 0 {
+        return Err(OutOfFrames);
+    }
+    let first = window.take(pages, align_pages).ok_or(OutOfFrames)?;
+    let mapped = tables.map_now(PageRange::new(first, pages));
+    if mapped.is_err() {
+        let given_back = window.give_back(first);
+        debug_assert_eq!(given_back, Ok(()), "it was taken just now");
+    }
+    mapped.map(|()| pointer_to(first))
+}
+
+/// Unmaps a whole mapping of `pages` pages, and gives its frames back.
+///
+/// # Errors
+///
+/// [`UnmapError`], where no mapping begins at `start`, or its frames or tables were tampered with.
+///
+/// # Safety
+///
+/// `start` came from [`map`], was not unmapped since, `pages` is its length now, and nobody uses the memory.
+pub unsafe fn unmap(start: NonNull<u8>, pages: u64) -> Result<(), UnmapError> {
+    let first = page_of(start);
+    let mut mapper = MAPPER.lock();
+    let Mapper { window, tables } = mapper.as_mut().ok_or(UnmapError::NotMapped(first))?;
+    check_length(window, first, pages)?;
+    let unmapped = tables.unmap_now(PageRange::new(first, pages));
+    window.give_back(first)?;
+    unmapped
+}
+
+/// Makes a mapping of `pages` pages `new_pages` (at least one) long where it stands; what comes to it may hold anything.
+/// Returns whether it could: `false`, with nothing changed, where there are not enough frames or addresses behind it.
+///
+/// # Errors
+///
+/// As [`unmap`].
+///
+/// # Safety
+///
+/// `start` came from [`map`], was not unmapped since, `pages` is its length now, and nobody uses what lies behind `new_pages`.
+pub unsafe fn resize(start: NonNull<u8>, pages: u64, new_pages: u64) -> Result<bool, UnmapError> {
+    let first = page_of(start);
+    let mut mapper = MAPPER.lock();
+    let Mapper { window, tables } = mapper.as_mut().ok_or(UnmapError::NotMapped(first))?;
+    let room = check_length(window, first, pages)?;
+    if new_pages == 0 || new_pages > room {
+        return Ok(false);
+    }
+    if new_pages > pages {
+        let behind = PageRange::new(first.plus(pages), new_pages - pages);
+        return Ok(tables.map_now(behind).is_ok());
+    }
+    let tail = PageRange::new(first.plus(new_pages), pages - new_pages);
+    tables.unmap_now(tail)?;
+    Ok(true)
+}
+
+/// Returns whether `pointer` points into the window.
+#[must_use]
+pub fn owns(pointer: NonNull<u8>) -> bool {
+    let address = pointer.addr().get() as u64;
+    (WINDOW_BASE..WINDOW_BASE + MOST_PAGES * PAGE_SIZE).contains(&address)
+}
+
+/// Returns how many pages the largest mapping could have now, in constant time.
+#[must_use]
+pub fn largest() -> u64 {
+    let mapper = MAPPER.lock();
+    let largest = |mapper: &Mapper| {
+        let frames = PageTables::pages_with(counts().free);
+        mapper.window.largest_room().min(frames)
+    };
+    mapper.as_ref().map_or(0, largest)
+}
+
+/// Returns how many frames the page tables take that were made for mappings of the window.
+#[must_use]
+pub fn table_frames() -> u64 {
+    MAPPER
+        .lock()
+        .as_ref()
+        .map_or(0, |mapper| mapper.tables.table_frames())
+}
+
+impl PageTables {
+    /// Maps pages in the machine's tables.
+    fn map_now(&mut self, range: PageRange) -> Result<(), OutOfFrames> {
+        let mapped = with_frames(|frames| self.map(range, frames, &mut Machine));
+        // The CPU sees the entries; the compiler must write them before whatever comes next.
+        compiler_fence(Ordering::SeqCst);
+        mapped
+    }
+
+    /// Unmaps pages in the machine's tables.
+    fn unmap_now(&mut self, range: PageRange) -> Result<(), UnmapError> {
+        Ok(with_frames(|frames| {
+            self.unmap(range, frames, &mut Machine)
+        })?)
+    }
+}
+
+/// Returns how many pages the mapping that begins at `first` has room for, if it can be `pages` pages long.
+fn check_length(window: &Window<'_>, first: Page, pages: u64) -> Result<u64, UnmapError> {
+    let room = window
+        .room(first)
+        .filter(|&room| (1..=room).contains(&pages));
+    room.ok_or(UnmapError::NotMapped(first))
+}
+
+/// Returns the page that a pointer points into.
+fn page_of(pointer: NonNull<u8>) -> Page {
+    Page::containing_address(pointer.addr().get() as u64)
+}
+
+/// Returns a pointer to the first byte of a page of the window.
+fn pointer_to(page: Page) -> NonNull<u8> {
+    let address = usize::try_from(page.start_address()).expect("addresses have 64 bits");
+    // Memory that Rust did not allocate, like that of `frame_pointer`.
+    NonNull::new(core::ptr::with_exposed_provenance_mut(address))
+        .expect("the window does not start at address 0")
+}
+
+/// The window ends below the kernel's image.
+const _: () = assert!(WINDOW_BASE + MOST_PAGES * PAGE_SIZE < crate::boot::IMAGE_BASE);
