@@ -30,12 +30,15 @@ mod interrupts;
 mod misuse;
 #[path = "kernel/out_of_memory.rs"]
 mod out_of_memory;
+#[path = "kernel/scattered.rs"]
+mod scattered;
 
 /// All tests, in the order in which they run.
 static TESTS: &[&[Test]] = &[
     booted::TESTS,
     frames::TESTS,
     heap::TESTS,
+    scattered::TESTS,
     interrupts::TESTS,
     misuse::TESTS,
     differential::TESTS,

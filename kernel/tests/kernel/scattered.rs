@@ -1,0 +1,365 @@
+//! The heap on memory in pieces: the window of virtual addresses, and what is mapped in it.
+
+use alloc::alloc::{alloc, dealloc, realloc};
+use alloc::vec::Vec;
+use core::alloc::Layout;
+use core::ptr::NonNull;
+use core::slice;
+
+use kernel::memory::frame::Frame;
+use kernel::memory::heap_source::HEAP;
+use kernel::memory::mapper::{self, UnmapError};
+use kernel::memory::page::{PAGE_SIZE, Page};
+use kernel::memory::page_tables::PageTables;
+use kernel::memory::physical::{counts, frame_pointer, with_frames};
+use kernel::testing::Test;
+use kernel::tests;
+use stack_alloc::BLOCK_SIZE;
+
+use crate::heap::free_frames_trimmed;
+
+/// The tests of this file, in the order in which they run.
+pub(crate) const TESTS: &[Test] = tests! {
+    "scattered";
+    mappings_hold_what_is_written,
+    mappings_grow_and_shrink_in_place,
+    mappings_have_unmapped_neighbours,
+    mapping_without_enough_frames_changes_nothing,
+    wrong_unmapping_is_refused,
+    vector_on_scattered_memory,
+    small_objects_on_scattered_memory,
+    realloc_on_scattered_memory,
+    alignment_on_scattered_memory,
+    largest_region_can_be_had,
+    read_behind_a_mapping => Faults("page fault"),
+    read_before_a_mapping => Faults("page fault"),
+    read_after_unmapping => Faults("page fault"),
+    code_in_a_mapping => Faults("page fault"),
+};
+
+/// All free frames, taken one by one, every second one free again: no two neighbours are free. They come back when it drops.
+///
+/// What is taken is written down in the frames themselves: each holds the number of the one taken before it.
+struct Scattered {
+    /// The last frame taken that is still held.
+    last: Option<Frame>,
+    /// How many frames were free before.
+    before: u64,
+}
+
+impl Scattered {
+    /// Scatters memory.
+    fn new() -> Self {
+        let before = free_frames_trimmed();
+        let mut last = None;
+        let mut all = None;
+        while let Ok(frame) = with_frames(|frames| frames.allocate_frame()) {
+            write_link(frame, all);
+            all = Some(frame);
+        }
+        while let Some(frame) = all {
+            all = read_link(frame);
+            if frame.number().is_multiple_of(2) {
+                assert_eq!(with_frames(|frames| frames.free_frame(frame)), Ok(()));
+            } else {
+                write_link(frame, last);
+                last = Some(frame);
+            }
+        }
+        Self { last, before }
+    }
+}
+
+impl Drop for Scattered {
+    fn drop(&mut self) {
+        while let Some(frame) = self.last {
+            self.last = read_link(frame);
+            assert_eq!(with_frames(|frames| frames.free_frame(frame)), Ok(()));
+        }
+        assert_eq!(free_frames_trimmed(), self.before, "all frames come back");
+        assert_eq!(mapper::table_frames(), 0, "all page tables come back");
+    }
+}
+
+/// Writes the number of another frame into a frame that is ours.
+fn write_link(frame: Frame, other: Option<Frame>) {
+    let number = other.map_or(0, Frame::number);
+    // SAFETY: the frame is ours alone and mapped.
+    unsafe { frame_pointer(frame).cast::<u64>().write_volatile(number) };
+}
+
+/// Reads what [`write_link`] wrote.
+fn read_link(frame: Frame) -> Option<Frame> {
+    // SAFETY: the frame is ours alone and mapped.
+    let number = unsafe { frame_pointer(frame).cast::<u64>().read_volatile() };
+    (number != 0).then(|| Frame::from_number(number))
+}
+
+/// Writes a pattern that tells pages apart.
+fn write_pattern(start: NonNull<u8>, pages: u64, salt: u64) {
+    let words = start.cast::<u64>().as_ptr();
+    for word in 0..pages * PAGE_SIZE / 8 {
+        // SAFETY: so many pages are ours, from `start` on.
+        unsafe { words.add(usize_of(word)).write_volatile(word ^ salt) };
+    }
+}
+
+/// Checks what [`write_pattern`] wrote.
+#[track_caller]
+fn check_pattern(start: NonNull<u8>, pages: u64, salt: u64) {
+    let words = start.cast::<u64>().as_ptr();
+    for word in 0..pages * PAGE_SIZE / 8 {
+        // SAFETY: so many pages are ours, from `start` on, and written.
+        let found = unsafe { words.add(usize_of(word)).read_volatile() };
+        assert_eq!(found, word ^ salt, "word {word}");
+    }
+}
+
+/// A number as an index.
+fn usize_of(number: u64) -> usize {
+    usize::try_from(number).expect("addresses have 64 bits")
+}
+
+/// Maps pages.
+#[track_caller]
+fn map(pages: u64, align_pages: u64) -> NonNull<u8> {
+    mapper::map(pages, align_pages).expect("there are frames")
+}
+
+/// Unmaps what [`map`] mapped.
+#[track_caller]
+fn unmap(start: NonNull<u8>, pages: u64) {
+    // SAFETY: a test unmaps what it mapped, once, and holds nothing of it.
+    assert_eq!(unsafe { mapper::unmap(start, pages) }, Ok(()));
+}
+
+fn mappings_hold_what_is_written() {
+    let before = counts();
+    for pages in [1, 2, 31, 64, 65, 511, 512, 513, 3000] {
+        let (first, second) = (map(pages, 1), map(pages, 1));
+        write_pattern(first, pages, 0);
+        write_pattern(second, pages, u64::MAX);
+        check_pattern(first, pages, 0);
+        check_pattern(second, pages, u64::MAX);
+        let taken = before.free - counts().free;
+        assert_eq!(taken, 2 * pages + mapper::table_frames());
+        unmap(first, pages);
+        check_pattern(second, pages, u64::MAX);
+        unmap(second, pages);
+        assert_eq!((counts(), mapper::table_frames()), (before, 0));
+    }
+}
+
+fn mappings_grow_and_shrink_in_place() {
+    let before = counts();
+    let start = map(100, 1);
+    write_pattern(start, 100, 1);
+    for (pages, new_pages) in [(100, 127), (127, 100), (100, 1), (1, 90)] {
+        let kept = pages.min(new_pages);
+        // SAFETY: the mapping is ours, so long, and nothing of it is held.
+        assert_eq!(unsafe { mapper::resize(start, pages, new_pages) }, Ok(true));
+        check_pattern(start, kept, 1);
+        write_pattern(start, new_pages, 1);
+        assert_eq!(
+            before.free - counts().free,
+            new_pages + mapper::table_frames()
+        );
+    }
+    // The guard is never mapped.
+    // SAFETY: as above.
+    assert_eq!(unsafe { mapper::resize(start, 90, 128) }, Ok(false));
+    unmap(start, 90);
+    assert_eq!(counts(), before);
+}
+
+fn mappings_have_unmapped_neighbours() {
+    let mappings = [map(63, 1), map(63, 1), map(64, 64), map(127, 1)];
+    for start in mappings {
+        let first = Page::containing_address(start.addr().get() as u64);
+        for other in mappings.iter().filter(|&&other| other != start) {
+            let other = Page::containing_address(other.addr().get() as u64);
+            let distance = first.number().abs_diff(other.number());
+            assert!(distance > 63, "{first:?} and {other:?}");
+        }
+    }
+    for (start, pages) in mappings.into_iter().zip([63, 63, 64, 127]) {
+        unmap(start, pages);
+    }
+}
+
+fn mapping_without_enough_frames_changes_nothing() {
+    let before = counts();
+    let pages = before.free;
+    // All frames as pages leave none for the tables.
+    assert!(mapper::map(pages, 1).is_err());
+    assert_eq!((counts(), mapper::table_frames()), (before, 0));
+    let start = map(10, 1);
+    // SAFETY: the mapping is ours and has so many pages.
+    assert_eq!(unsafe { mapper::resize(start, 10, pages + 5) }, Ok(false));
+    assert_eq!(before.free - counts().free, 10 + mapper::table_frames());
+    unmap(start, 10);
+    assert_eq!(counts(), before);
+    for (pages, align) in [(0, 1), (1, 3), (u64::MAX, 1), (1, 1 << 60)] {
+        assert!(mapper::map(pages, align).is_err(), "{pages} {align}");
+    }
+}
+
+fn wrong_unmapping_is_refused() {
+    let start = map(10, 1);
+    let before = counts();
+    let page = Page::containing_address(start.addr().get() as u64);
+    let inside = start.map_addr(|address| address.saturating_add(4096));
+    // SAFETY: each of these is refused, so nothing is unmapped.
+    let refused = unsafe {
+        [
+            mapper::unmap(inside, 9),
+            mapper::unmap(start, 64),
+            mapper::unmap(start, 0),
+        ]
+    };
+    assert_eq!(refused[0], Err(UnmapError::NotMapped(page.plus(1))));
+    assert_eq!(refused[1..], [Err(UnmapError::NotMapped(page)); 2]);
+    assert_eq!(counts(), before);
+    unmap(start, 10);
+    // SAFETY: as above.
+    let twice = unsafe { mapper::unmap(start, 10) };
+    assert_eq!(twice, Err(UnmapError::NotMapped(page)));
+}
+
+fn vector_on_scattered_memory() {
+    let scattered = Scattered::new();
+    assert_eq!(counts().whole_blocks, 0);
+    for _ in 0..3 {
+        let mut words: Vec<u64> = Vec::new();
+        words
+            .try_reserve_exact(1 << 17)
+            .expect("1 MiB is there, in pieces");
+        words.extend(0..1 << 17);
+        let start = NonNull::from(words.as_slice()).cast::<u8>();
+        assert!(mapper::owns(start), "{start:?} is not in the window");
+        assert!((0..1 << 17).eq(words.iter().copied()), "contents were lost");
+    }
+    drop(scattered);
+}
+
+fn small_objects_on_scattered_memory() {
+    let scattered = Scattered::new();
+    let mut objects: Vec<Vec<u64>> = Vec::new();
+    while counts().free > 500 {
+        let mut object = Vec::new();
+        if object.try_reserve_exact(300).is_err() || objects.try_reserve(1).is_err() {
+            break;
+        }
+        object.extend(objects.len() as u64..objects.len() as u64 + 300);
+        objects.push(object);
+    }
+    assert!(
+        counts().free < 1000,
+        "{} frames were not of use",
+        counts().free
+    );
+    let intact =
+        |(object, number): (&Vec<u64>, u64)| (number..number + 300).eq(object.iter().copied());
+    assert!(objects.iter().zip(0..).all(intact), "contents were lost");
+    assert_eq!(HEAP.check(), Ok(()));
+    drop(objects);
+    drop(scattered);
+}
+
+fn realloc_on_scattered_memory() {
+    let scattered = Scattered::new();
+    let layout = |pages: u64| {
+        Layout::from_size_align(usize_of(pages * PAGE_SIZE), 16).expect("a valid layout")
+    };
+    // SAFETY: the size is not zero.
+    let first = unsafe { alloc(layout(300)) };
+    let mut start = NonNull::new(first).expect("there is memory");
+    write_pattern(start, 300, 3);
+    let mut pages = 300;
+    for new_pages in [400, 2000, 5000, 1000, 300, 90, 700] {
+        let kept = pages.min(new_pages);
+        // SAFETY: the memory came from the heap with this layout; the new size is not zero.
+        let moved = unsafe { realloc(start.as_ptr(), layout(pages), layout(new_pages).size()) };
+        start = NonNull::new(moved).expect("there is memory");
+        check_pattern(start, kept, 3);
+        write_pattern(start, new_pages, 3);
+        pages = new_pages;
+    }
+    // SAFETY: as above.
+    unsafe { dealloc(start.as_ptr(), layout(pages)) };
+    drop(scattered);
+}
+
+fn alignment_on_scattered_memory() {
+    let scattered = Scattered::new();
+    for shift in [12, 16, 18, 20, 21, 22] {
+        for size in [1, 5000, BLOCK_SIZE, 1 << 20] {
+            let layout = Layout::from_size_align(size, 1 << shift).expect("a valid layout");
+            // SAFETY: the size is not zero.
+            let memory = unsafe { alloc(layout) };
+            assert!(!memory.is_null(), "{layout:?}");
+            assert!(
+                memory.addr().is_multiple_of(1 << shift),
+                "{layout:?} at {memory:?}"
+            );
+            // SAFETY: `size` bytes, ours, and given back with their layout.
+            unsafe {
+                slice::from_raw_parts_mut(memory, size).fill(0xaa);
+                dealloc(memory, layout);
+            }
+        }
+    }
+    drop(scattered);
+}
+
+fn largest_region_can_be_had() {
+    let scattered = Scattered::new();
+    let largest = HEAP.statistics().largest_available;
+    assert!(
+        largest as u64 > (counts().free - counts().free / 64) * PAGE_SIZE,
+        "{largest} bytes"
+    );
+    let mut bytes = Vec::<u8>::new();
+    bytes.try_reserve_exact(largest).expect("the heap said so");
+    drop(bytes);
+    let free = counts().free;
+    assert!(mapper::map(free - PageTables::most_tables(free) + 1, 1).is_err());
+    let largest = mapper::largest();
+    unmap(map(largest, 1), largest);
+    drop(scattered);
+}
+
+/// Reads a byte that should not be there.
+fn read(address: usize) {
+    // SAFETY: none: the access faults on purpose, and the kernel ends there.
+    unsafe { core::arch::asm!("mov al, [{}]", in(reg) address, out("al") _) };
+}
+
+fn read_behind_a_mapping() {
+    let start = map(63, 1).addr().get();
+    read(start + 63 * 4096 - 1);
+    read(start + 63 * 4096);
+}
+
+fn read_before_a_mapping() {
+    // The second slot: the first one's last page lies before it.
+    let start = [map(63, 1), map(63, 1)].map(|start| start.addr().get());
+    read(start[1]);
+    read(start[1] - 1);
+}
+
+fn read_after_unmapping() {
+    let start = map(3, 1);
+    read(start.addr().get() + 4096);
+    unmap(start, 3);
+    read(start.addr().get() + 4096);
+}
+
+fn code_in_a_mapping() {
+    let start = map(1, 1);
+    // SAFETY: the page is ours; then none: the call faults on purpose.
+    unsafe {
+        start.write(0xc3);
+        core::arch::asm!("call {}", in(reg) start.as_ptr());
+    };
+}
