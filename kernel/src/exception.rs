@@ -3,6 +3,8 @@
 
 use core::fmt;
 
+use crate::stack_name::StackName;
+
 /// What the CPU said about an exception.
 #[derive(Clone, Copy, Debug)]
 pub struct Exception {
@@ -20,8 +22,31 @@ pub struct Exception {
     pub flags: u64,
     /// The code segment of that instruction.
     pub code_segment: u16,
-    /// What the kernel knows beyond the CPU, as a sentence.
-    pub hint: Option<&'static str>,
+    /// What the kernel knows beyond the CPU.
+    pub hint: Option<Hint>,
+}
+
+/// What the kernel knows of the address of a page fault. Displays as a sentence.
+#[derive(Clone, Copy, Debug)]
+pub enum Hint {
+    /// It lies in the guard of the call stack of this name.
+    Overflow(StackName),
+    /// It lies next to 0.
+    NullPointer,
+}
+
+impl fmt::Display for Hint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Overflow(name) => write!(
+                f,
+                "The call stack `{name}` has overflowed: the address is in the guard page below it."
+            ),
+            Self::NullPointer => {
+                f.write_str("The address is next to 0: a null pointer was followed.")
+            }
+        }
+    }
 }
 
 /// The vector of the non-maskable interrupt.
@@ -301,12 +326,12 @@ mod tests {
             stack_pointer: 0x5678,
             flags: 0x246,
             code_segment: 8,
-            hint: Some("A hint."),
+            hint: Some(Hint::Overflow(StackName::new("boot"))),
         };
         let text = exception.to_string();
         for part in [
             "page fault (exception 14) at 0x0000000000001234",
-            "A hint.",
+            "The call stack `boot` has overflowed",
             "CR2 0x00000000deadb000",
             "a write by the kernel",
             "PF ZF IF",

@@ -32,6 +32,7 @@ pub mod memory;
 pub mod protocol;
 pub mod random;
 pub mod ring;
+pub mod stack_name;
 
 // What touches the machine.
 #[cfg(target_os = "none")]

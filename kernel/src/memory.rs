@@ -17,6 +17,7 @@
 pub mod bit_tree;
 pub mod books;
 pub mod frame;
+pub mod frame_account;
 pub mod frame_allocator;
 pub mod frame_set;
 pub mod memory_map;
@@ -24,6 +25,8 @@ pub mod page;
 pub mod page_tables;
 pub mod window;
 
+#[cfg(target_os = "none")]
+pub mod guarded_stack;
 #[cfg(target_os = "none")]
 pub mod heap_source;
 #[cfg(target_os = "none")]

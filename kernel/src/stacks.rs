@@ -1,9 +1,18 @@
-//! The call stacks of the CPU: the one the boot loader made, and those for exceptions that must not trust it.
+//! The call stacks of the CPU: the one the boot loader made, those for exceptions that must not trust it, and
+//! [guarded](crate::memory::guarded_stack) ones.
+//!
+//! Who asks here is often a report of a failure, so nothing waits for a lock: the table of guarded stacks is made of atomics,
+//! and a stack that comes or goes at that moment is seen whole or not at all. (A name alone could be mixed up, where a stack
+//! goes and another comes to its place and address while the asker was interrupted.)
 
 use core::cell::UnsafeCell;
 use core::ops::Range;
+use core::sync::atomic::{AtomicU64, Ordering, fence};
 
 use spin::Once;
+
+use crate::memory::page::PAGE_SIZE;
+use crate::stack_name::{NAME_WORDS, StackName};
 
 /// Bytes of a stack for an exception: a debug build formats its report on it.
 const EXCEPTION_STACK_BYTES: usize = 32 * 1024;
@@ -31,6 +40,17 @@ impl ExceptionStack {
         Self::MachineCheck,
     ];
 
+    /// Returns its name, for reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::DoubleFault => "double fault",
+            Self::PageFault => "page fault",
+            Self::NonMaskableInterrupt => "non-maskable interrupt",
+            Self::MachineCheck => "machine check",
+        }
+    }
+
     /// Returns the addresses of the stack; it grows down from their end.
     #[must_use]
     pub fn addresses(self) -> Range<u64> {
@@ -39,43 +59,174 @@ impl ExceptionStack {
     }
 }
 
-/// The memory of a stack. Only the CPU touches it.
+/// The memory of a stack for an exception. Only the CPU touches it.
 #[repr(C, align(4096))]
-struct Stack(UnsafeCell<[u8; EXCEPTION_STACK_BYTES]>);
+struct StackMemory(UnsafeCell<[u8; EXCEPTION_STACK_BYTES]>);
 
 // SAFETY: no Rust code makes a reference to the bytes; they are the CPU's.
-unsafe impl Sync for Stack {}
+unsafe impl Sync for StackMemory {}
 
 /// The stacks, by index.
-static EXCEPTION_STACKS: [Stack; ExceptionStack::ALL.len()] =
-    [const { Stack(UnsafeCell::new([0; EXCEPTION_STACK_BYTES])) }; ExceptionStack::ALL.len()];
+static EXCEPTION_STACKS: [StackMemory; ExceptionStack::ALL.len()] =
+    [const { StackMemory(UnsafeCell::new([0; EXCEPTION_STACK_BYTES])) }; ExceptionStack::ALL.len()];
+
+/// The name of the ordinary stack.
+const BOOT_STACK_NAME: &str = "boot";
 
 /// Where the ordinary stack is.
 static BOOT_STACK: Once<Range<u64>> = Once::new();
+
+/// The most guarded stacks at a time.
+pub const MOST_GUARDED_STACKS: usize = 64;
+
+/// The entry's `start` while nobody has it.
+const UNUSED: u64 = 0;
+
+/// The entry's `start` while its stack is being written down.
+const IN_WRITING: u64 = 1;
+
+/// A guarded stack, written down.
+struct GuardedEntry {
+    /// Its lowest address, or [`UNUSED`] or [`IN_WRITING`].
+    start: AtomicU64,
+    /// The address behind it.
+    end: AtomicU64,
+    /// Its name.
+    name: [AtomicU64; NAME_WORDS],
+}
+
+impl GuardedEntry {
+    /// No stack.
+    const NONE: Self = Self {
+        start: AtomicU64::new(UNUSED),
+        end: AtomicU64::new(0),
+        name: [const { AtomicU64::new(0) }; NAME_WORDS],
+    };
+
+    /// Writes a stack down, if the entry has none.
+    fn claim(&self, addresses: &Range<u64>, name: StackName) -> bool {
+        let claimed =
+            self.start
+                .compare_exchange(UNUSED, IN_WRITING, Ordering::Acquire, Ordering::Relaxed);
+        if claimed.is_err() {
+            return false;
+        }
+        self.end.store(addresses.end, Ordering::Relaxed);
+        for (place, word) in self.name.iter().zip(name.to_words()) {
+            place.store(word, Ordering::Relaxed);
+        }
+        self.start.store(addresses.start, Ordering::Release);
+        true
+    }
+
+    /// Reads the stack.
+    fn read(&self) -> Option<Stack> {
+        let start = self.start.load(Ordering::Acquire);
+        if start == UNUSED || start == IN_WRITING {
+            return None;
+        }
+        let end = self.end.load(Ordering::Relaxed);
+        let words = core::array::from_fn(|word| self.name[word].load(Ordering::Relaxed));
+        fence(Ordering::Acquire);
+        let is_the_same = self.start.load(Ordering::Relaxed) == start;
+        is_the_same.then(|| Stack {
+            name: StackName::from_words(words),
+            addresses: start..end,
+        })
+    }
+}
+
+/// All guarded stacks.
+static GUARDED_STACKS: [GuardedEntry; MOST_GUARDED_STACKS] =
+    [const { GuardedEntry::NONE }; MOST_GUARDED_STACKS];
+
+/// A call stack that is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stack {
+    /// Its name.
+    pub name: StackName,
+    /// Its addresses; it grows down from their end.
+    pub addresses: Range<u64>,
+}
 
 /// Remembers the stack that the boot loader made: `length` bytes from `bottom`; the page below it is not mapped.
 pub fn init(bottom: u64, length: u64) {
     BOOT_STACK.call_once(|| bottom..bottom + length);
 }
 
-/// Returns the stack that has `address`; `None` where no known one has it.
-#[must_use]
-pub fn containing(address: u64) -> Option<Range<u64>> {
-    let exception_stacks = ExceptionStack::ALL
-        .into_iter()
-        .map(ExceptionStack::addresses);
-    BOOT_STACK
-        .get()
-        .cloned()
-        .into_iter()
-        .chain(exception_stacks)
-        .find(|stack| stack.contains(&address))
+/// Remembers a guarded stack; the page below it is not mapped. `None` where there are too many.
+pub(crate) fn add(addresses: &Range<u64>, name: StackName) -> Option<GuardedStackEntry> {
+    let claims = |entry: &&GuardedEntry| entry.claim(addresses, name);
+    GUARDED_STACKS.iter().find(claims).map(GuardedStackEntry)
 }
 
-/// Returns whether `address` lies in the unmapped page below the ordinary stack.
+/// The entry of a guarded stack, which is forgotten when it drops.
+pub(crate) struct GuardedStackEntry(&'static GuardedEntry);
+
+impl Drop for GuardedStackEntry {
+    fn drop(&mut self) {
+        self.0.start.store(UNUSED, Ordering::Release);
+    }
+}
+
+/// Iterates over the guarded stacks.
+pub fn guarded() -> impl Iterator<Item = Stack> {
+    GUARDED_STACKS.iter().filter_map(GuardedEntry::read)
+}
+
+/// Returns how many frames the guarded stacks take.
+#[must_use]
+pub fn guarded_frames() -> u64 {
+    let frames = |stack: Stack| (stack.addresses.end - stack.addresses.start) / PAGE_SIZE;
+    guarded().map(frames).sum()
+}
+
+/// Iterates over the stacks that have an unmapped page below: the ordinary one and the guarded ones.
+fn with_guard() -> impl Iterator<Item = Stack> {
+    let boot_stack = BOOT_STACK.get().map(|addresses| Stack {
+        name: StackName::new(BOOT_STACK_NAME),
+        addresses: addresses.clone(),
+    });
+    boot_stack.into_iter().chain(guarded())
+}
+
+/// Iterates over all stacks that are known.
+fn all() -> impl Iterator<Item = Stack> {
+    let exception_stacks = ExceptionStack::ALL.into_iter().map(|stack| Stack {
+        name: StackName::new(stack.name()),
+        addresses: stack.addresses(),
+    });
+    with_guard().chain(exception_stacks)
+}
+
+/// Returns the addresses of the stack that has `address`; `None` where no known one has it.
+#[must_use]
+pub fn containing(address: u64) -> Option<Range<u64>> {
+    all()
+        .map(|stack| stack.addresses)
+        .find(|addresses| addresses.contains(&address))
+}
+
+/// Returns the name of the stack that has `address`.
+#[must_use]
+pub fn name_of(address: u64) -> Option<StackName> {
+    all()
+        .find(|stack| stack.addresses.contains(&address))
+        .map(|stack| stack.name)
+}
+
+/// Returns the name of the stack that ends in the unmapped page with `address`: what it has overflowed into.
+#[must_use]
+pub fn guarded_by(address: u64) -> Option<StackName> {
+    let is_guard = |stack: &Stack| {
+        let start = stack.addresses.start;
+        (start - PAGE_SIZE..start).contains(&address)
+    };
+    with_guard().find(is_guard).map(|stack| stack.name)
+}
+
+/// Returns whether `address` lies in the unmapped page below a stack.
 #[must_use]
 pub fn is_guard(address: u64) -> bool {
-    BOOT_STACK
-        .get()
-        .is_some_and(|stack| (stack.start - 4096..stack.start).contains(&address))
+    guarded_by(address).is_some()
 }

@@ -22,6 +22,8 @@ mod differential;
 mod failures;
 #[path = "kernel/frames.rs"]
 mod frames;
+#[path = "kernel/guarded_stacks.rs"]
+mod guarded_stacks;
 #[path = "kernel/heap.rs"]
 mod heap;
 #[path = "kernel/interrupts.rs"]
@@ -39,6 +41,7 @@ static TESTS: &[&[Test]] = &[
     frames::TESTS,
     heap::TESTS,
     scattered::TESTS,
+    guarded_stacks::TESTS,
     interrupts::TESTS,
     misuse::TESTS,
     differential::TESTS,

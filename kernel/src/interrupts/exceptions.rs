@@ -8,7 +8,7 @@ use x86_64::structures::idt::{InterruptDescriptorTable, InterruptStackFrame, Pag
 use super::{counts, nmi};
 use crate::backtrace::Backtrace;
 use crate::console::Emergency;
-use crate::exception::{BREAKPOINT, Exception, NON_MASKABLE_INTERRUPT, PAGE_FAULT};
+use crate::exception::{BREAKPOINT, Exception, Hint, NON_MASKABLE_INTERRUPT, PAGE_FAULT};
 use crate::failure::{self, Failure};
 use crate::stacks::{self, ExceptionStack};
 
@@ -171,12 +171,7 @@ fn describe(vector: u8, error_code: Option<u64>, frame: &InterruptStackFrame) ->
 }
 
 /// Returns what the kernel knows of the address of a page fault.
-fn hint(address: u64) -> Option<&'static str> {
-    if stacks::is_guard(address) {
-        Some("The kernel's call stack has overflowed: the address is in the guard page below it.")
-    } else if address < 4096 {
-        Some("The address is next to 0: a null pointer was followed.")
-    } else {
-        None
-    }
+fn hint(address: u64) -> Option<Hint> {
+    let overflow = stacks::guarded_by(address).map(Hint::Overflow);
+    overflow.or((address < 4096).then_some(Hint::NullPointer))
 }

@@ -26,7 +26,9 @@ use super::page::{PAGE_SIZE, Page, PageRange};
 use super::page_tables::{ENTRIES, PageTables, Table, TableMemory};
 use super::physical::{counts, frame_pointer, with_frames};
 use super::window::{MOST_PAGES, NotInUse, Window};
-use crate::lock::InterruptMaskingLock;
+use crate::lock::{MaskingLock, named_lock};
+
+named_lock!(WindowLock, "the window's lock");
 
 /// Where the window begins: above all physical memory as far as it is mapped, and far below the kernel's image.
 pub const WINDOW_BASE: u64 = 0xffff_c800_0000_0000;
@@ -64,7 +66,7 @@ struct Mapper {
 }
 
 /// The one mapper of the machine. `None` until [`init`].
-static MAPPER: Mutex<InterruptMaskingLock, Option<Mapper>> = Mutex::new(None);
+static MAPPER: Mutex<MaskingLock<WindowLock>, Option<Mapper>> = Mutex::new(None);
 
 /// Tables in the mapping of all physical memory, and the CPU that walks through them.
 struct Machine;

@@ -6,21 +6,28 @@ use core::slice;
 use bootloader_api::info::MemoryRegion;
 use lock_api::Mutex;
 use spin::Once;
+use x86_64::instructions::interrupts::without_interrupts;
 
 use super::PHYSICAL_MEMORY_BASE;
 use super::books::{Books, LEAST_FRAMES, TooLittleMemory};
 use super::frame::{FRAME_SIZE, Frame};
+use super::frame_account::FrameAccount;
 use super::frame_allocator::{
     FRAMES_PER_BLOCK, FrameAllocator, FrameCounts, FrameStatistics, RunWalk,
 };
+use super::heap_source::HEAP;
 use super::mapper;
 use super::memory_map::MemoryMap;
 use crate::lock::{MaskingLock, named_lock};
+use crate::stacks;
 
 named_lock!(FramesLock, "the frame allocator's lock");
 
 /// All usable frames of the machine. `None` until [`init_frames`].
 static FRAMES: Mutex<MaskingLock<FramesLock>, Option<FrameAllocator<'static>>> = Mutex::new(None);
+
+/// Where the books are.
+static BOOKS: Once<Books> = Once::new();
 
 /// How many steps of a walk over all frames are made with interrupts masked at a time.
 pub const WALK_STEPS: usize = 64;
@@ -75,6 +82,7 @@ pub unsafe fn init_frames(map: MemoryMap<'static>) -> Result<(), TooLittleMemory
         });
     }
     *FRAMES.lock() = Some(frames);
+    BOOKS.call_once(|| books);
     // SAFETY: 1, 3 and 4 are asked of our caller too, and the boot loader's page tables are never replaced.
     unsafe { mapper::init(window_memory, counts.total) };
     Ok(())
@@ -109,6 +117,26 @@ pub fn statistics() -> FrameStatistics {
     let mut walk = RunWalk::default();
     while !with_frames(|frames| frames.walk(&mut walk, WALK_STEPS)) {}
     with_frames(|frames| frames.statistics_after(&walk))
+}
+
+/// Asks everybody who has which frames, at one moment.
+///
+/// A heap of one's own (such as the bench's) and frames that were taken by hand appear as missing.
+#[must_use]
+pub fn account() -> FrameAccount {
+    // Constant time, but for the table of stacks, which has a fixed length.
+    without_interrupts(|| {
+        let counts = counts();
+        let books = BOOKS.get().map_or(0, |books| books.frames.len());
+        FrameAccount {
+            usable: counts.total + books,
+            books,
+            free: counts.free,
+            heap: HEAP.statistics().bytes_held as u64 / FRAME_SIZE,
+            tables: mapper::table_frames(),
+            stacks: stacks::guarded_frames(),
+        }
+    })
 }
 
 /// Returns a pointer to the first byte of a frame, in the mapping of all physical memory.

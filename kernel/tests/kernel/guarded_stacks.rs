@@ -1,0 +1,156 @@
+//! Call stacks with guards.
+
+use alloc::vec::Vec;
+
+use kernel::memory::guarded_stack::{GuardedStack, NoStack};
+use kernel::memory::physical::{account, counts};
+use kernel::stacks;
+use kernel::testing::Test;
+use kernel::tests;
+
+/// The tests of this file, in the order in which they run.
+pub(crate) const TESTS: &[Test] = tests! {
+    "guarded_stacks";
+    calls_on_a_stack_return_to_ours,
+    stacks_are_known_while_they_live,
+    stacks_take_frames_and_give_them_back,
+    too_many_stacks_are_refused,
+    stack_larger_than_memory_is_refused,
+    stacks_overflow_into_their_guard => Faults("call stack `deep` has overflowed"),
+    large_frames_meet_the_guard => Faults("call stack `wide` has overflowed"),
+    stack_has_a_guard_above => Faults("page fault"),
+};
+
+/// Makes a stack.
+#[track_caller]
+fn stack(name: &str, bytes: usize) -> GuardedStack {
+    GuardedStack::new(name, bytes).expect("there are frames and room in the table")
+}
+
+/// Returns an address on the present stack.
+#[inline(never)]
+fn here() -> u64 {
+    let local = core::hint::black_box(0_u8);
+    (&raw const local).addr() as u64
+}
+
+fn calls_on_a_stack_return_to_ours() {
+    let mut stack = stack("test", 64 * 1024);
+    let ours = here();
+    for number in 0..100_u64 {
+        let text = alloc::format!("{number}");
+        let (address, length) = stack.call_on(|| (here(), text.len()));
+        assert!(stack.addresses().contains(&address));
+        assert_eq!(length, if number < 10 { 1 } else { 2 });
+    }
+    assert_eq!(here(), ours);
+    // The whole of it can be used.
+    let sum = stack.call_on(|| {
+        core::hint::black_box([7_u8; 60_000])
+            .iter()
+            .map(|&byte| u64::from(byte))
+            .sum::<u64>()
+    });
+    assert_eq!(sum, 420_000);
+}
+
+fn stacks_are_known_while_they_live() {
+    let (first, second) = (stack("one", 5000), stack("two", 1));
+    assert_eq!(first.top() - first.addresses().start, 8192);
+    assert_eq!(second.top() - second.addresses().start, 4096);
+    for (stack, name) in [(&first, "one"), (&second, "two")] {
+        let (start, end) = (stack.addresses().start, stack.top());
+        assert_eq!(stacks::containing(start), Some(start..end));
+        assert_eq!(
+            stacks::name_of(end - 1).map(|name| name == stack.name()),
+            Some(true)
+        );
+        assert_eq!(
+            stacks::guarded_by(start - 1)
+                .expect("it is a guard")
+                .as_str(),
+            name
+        );
+        assert_eq!(
+            stacks::guarded_by(start - 4096)
+                .expect("it is a guard")
+                .as_str(),
+            name
+        );
+        assert_eq!(
+            (stacks::guarded_by(start), stacks::guarded_by(start - 4097)),
+            (None, None)
+        );
+        assert_eq!(stacks::containing(end), None);
+    }
+    let (start, boot) = (first.addresses().start, stacks::name_of(here()));
+    assert_eq!(boot.expect("we are on a stack").as_str(), "boot");
+    drop(first);
+    assert_eq!(
+        (stacks::containing(start), stacks::guarded_by(start - 1)),
+        (None, None)
+    );
+    assert_eq!(stacks::guarded().count(), 1);
+}
+
+fn stacks_take_frames_and_give_them_back() {
+    // What the heap holds does not change below.
+    let mut all = Vec::with_capacity(10);
+    let before = account();
+    assert!(before.is_balanced(), "{before}");
+    assert_eq!(before.stacks, 0);
+    for number in 0..10 {
+        all.push(stack("test", 4096 * (number + 1)));
+    }
+    let during = account();
+    assert!(during.is_balanced(), "{during}");
+    assert_eq!(during.stacks, 55);
+    assert_eq!(during.used(), before.used() + 55 + during.tables);
+    all.clear();
+    assert_eq!(account(), before);
+}
+
+fn too_many_stacks_are_refused() {
+    let before = counts();
+    let mut all = Vec::with_capacity(stacks::MOST_GUARDED_STACKS);
+    let free = account().free;
+    for _ in 0..stacks::MOST_GUARDED_STACKS {
+        all.push(stack("one of many", 4096));
+    }
+    let during = counts();
+    let error = GuardedStack::new("one too many", 4096).expect_err("the table is full");
+    assert_eq!(error, NoStack::TooMany);
+    assert_eq!(counts(), during);
+    drop(all);
+    assert!(counts().free >= free && counts().total == before.total);
+}
+
+fn stack_larger_than_memory_is_refused() {
+    let before = counts();
+    for bytes in [usize::MAX, 1 << 46, 1 << 40] {
+        let error = GuardedStack::new("huge", bytes).expect_err("there is no such memory");
+        assert_eq!(error, NoStack::OutOfFrames);
+    }
+    assert_eq!(counts(), before);
+}
+
+#[expect(unconditional_recursion, reason = "that is the test")]
+fn recurse(depth: u64) -> u64 {
+    let frame = core::hint::black_box([depth; 8]);
+    recurse(depth + 1) + frame[0]
+}
+
+fn stacks_overflow_into_their_guard() {
+    let _neighbour = stack("neighbour", 16 * 1024);
+    stack("deep", 16 * 1024).call_on(|| core::hint::black_box(recurse(0)));
+}
+
+fn large_frames_meet_the_guard() {
+    stack("wide", 16 * 1024).call_on(|| core::hint::black_box([1_u8; 100_000])[7]);
+}
+
+fn stack_has_a_guard_above() {
+    let stack = stack("test", 4096);
+    // SAFETY: none: the access faults on purpose, and the kernel ends there.
+    unsafe { core::arch::asm!("mov al, [{}]", in(reg) stack.top(), out("al") _) };
+}
