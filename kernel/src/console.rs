@@ -17,6 +17,7 @@ use crate::interrupts::{descriptor_table, timer};
 use crate::lock::{MaskingLock, named_lock};
 use crate::ring::Ring;
 use crate::serial::{self, Com1};
+use crate::tasks;
 
 /// Bytes of input that can wait to be read.
 const INPUT_BYTES: usize = 1024;
@@ -66,7 +67,7 @@ pub fn print(message: fmt::Arguments<'_>) {
     let _ = write!(Lines(&mut CONSOLE.lock().uart), "{message}");
 }
 
-/// Waits for a byte of input. The CPU sleeps meanwhile; for ever, where there is no serial port.
+/// Waits for a byte of input. Other tasks run meanwhile, or the CPU sleeps; for ever, where there is no serial port.
 pub fn read_byte() -> u8 {
     loop {
         // Masked between looking and sleeping: else a byte's interrupt in between would be slept through.
@@ -78,7 +79,7 @@ pub fn read_byte() -> u8 {
                 return byte;
             }
             // The timer wakes the CPU too, so a lost interrupt costs 4 ms.
-            None if timer::is_ticking() => interrupts::enable_and_hlt(),
+            None if timer::is_ticking() => tasks::wait_for_interrupt(),
             None => {
                 interrupts::enable();
                 core::hint::spin_loop();

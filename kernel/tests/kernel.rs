@@ -34,6 +34,8 @@ mod misuse;
 mod out_of_memory;
 #[path = "kernel/scattered.rs"]
 mod scattered;
+#[path = "kernel/tasks.rs"]
+mod tasks;
 
 /// All tests, in the order in which they run.
 static TESTS: &[&[Test]] = &[
@@ -43,6 +45,7 @@ static TESTS: &[&[Test]] = &[
     scattered::TESTS,
     guarded_stacks::TESTS,
     interrupts::TESTS,
+    tasks::TESTS,
     misuse::TESTS,
     differential::TESTS,
     bench::TESTS,

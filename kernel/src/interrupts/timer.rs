@@ -10,6 +10,7 @@ use super::hook::Hook;
 use super::vector::TIMER;
 use super::{controller, counts, rate};
 use crate::bench::clock;
+use crate::tasks;
 
 /// Ticks a second.
 pub const FREQUENCY_HZ: u32 = 250;
@@ -25,9 +26,6 @@ static TSC_AT_START: AtomicU64 = AtomicU64::new(0);
 
 /// What each tick calls.
 static ON_TICK: Hook<fn()> = Hook::new();
-
-/// What each tick calls at its very end.
-static AFTER_TICK: Hook<fn()> = Hook::new();
 
 /// Returns how often the timer has ticked.
 pub fn ticks() -> u64 {
@@ -86,14 +84,6 @@ pub fn on_tick(function: fn()) {
     ON_TICK.set(function);
 }
 
-/// Chooses what each tick calls last of all, with interrupts masked: the controller knows already that the interrupt is done.
-///
-/// So the function may switch to another call stack, and return to this one much later, or never: all that the interrupted code needs
-/// is on its own stack.
-pub fn after_tick(function: fn()) {
-    AFTER_TICK.set(function);
-}
-
 /// Begins to tell time, given what the time-stamp counter counts a second; 0 if that is not known.
 pub(super) fn set_clock(tsc_hz: u64) {
     TSC_AT_START.store(clock::now(), Ordering::Relaxed);
@@ -106,6 +96,7 @@ pub(super) extern "x86-interrupt" fn handler(_: InterruptStackFrame) {
     TICKS.fetch_add(1, Ordering::Relaxed);
     ON_TICK.call();
     controller::end_of_interrupt(TIMER);
-    // Last of all: it may come back much later.
-    AFTER_TICK.call();
+    // Last of all, when the controller knows that the interrupt is done: this may switch to another call stack, and return much
+    // later. All that the interrupted code needs is on its own.
+    tasks::preempt();
 }

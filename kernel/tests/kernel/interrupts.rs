@@ -38,7 +38,6 @@ pub(crate) const TESTS: &[Test] = tests! {
     serial_handler_allocates_while_main_code_allocates,
     input_waits_in_ring_and_port_and_nothing_is_lost,
     printing_goes_on_while_the_port_receives,
-    end_of_a_tick_may_allocate,
     spurious_interrupts_are_survived_and_counted,
     interrupts_are_counted,
     table_shows_the_counts,
@@ -222,17 +221,6 @@ fn printing_goes_on_while_the_port_receives() {
         assert_eq!(console::read_byte(), byte);
     }
     on_serial_byte(|_| {});
-}
-
-fn end_of_a_tick_may_allocate() {
-    RUNS.store(0, Ordering::Relaxed);
-    timer::after_tick(allocate_in_handler);
-    let mut round = 0;
-    while RUNS.load(Ordering::Relaxed) < 10 {
-        allocate_in_main_code(round);
-        round += 1;
-    }
-    timer::after_tick(|| {});
 }
 
 /// Raises an interrupt by an instruction.
