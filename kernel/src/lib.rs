@@ -33,6 +33,7 @@ pub mod protocol;
 pub mod random;
 pub mod ring;
 pub mod stack_name;
+pub mod stress;
 pub mod tasks;
 
 // What touches the machine.

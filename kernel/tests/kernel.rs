@@ -34,6 +34,8 @@ mod misuse;
 mod out_of_memory;
 #[path = "kernel/scattered.rs"]
 mod scattered;
+#[path = "kernel/stress.rs"]
+mod stress;
 #[path = "kernel/tasks.rs"]
 mod tasks;
 
@@ -48,6 +50,7 @@ static TESTS: &[&[Test]] = &[
     tasks::TESTS,
     misuse::TESTS,
     differential::TESTS,
+    stress::TESTS,
     bench::TESTS,
     out_of_memory::TESTS,
     failures::TESTS,

@@ -139,17 +139,33 @@ impl Both<'_> {
     }
 }
 
-/// Runs `steps` random operations through both, with layouts from `layout`.
-fn run(seed: u64, steps: usize, most_live: usize, mut layout: impl FnMut(&mut Random) -> Layout) {
+/// Runs `steps` random operations through both, with layouts from `layout`, while nobody else uses the heap.
+fn run(seed: u64, steps: usize, most_live: usize, layout: impl FnMut(&mut Random) -> Layout) {
+    let objects_before = HEAP.statistics().live();
+    // The oracle's memory and the list of pairs.
+    let own_objects = 2;
+    run_among_others(seed, steps, most_live, layout, |live| {
+        let found = HEAP.statistics().live() - objects_before - own_objects;
+        assert_eq!(found, live as u64);
+    });
+    assert_eq!(HEAP.statistics().live(), objects_before);
+}
+
+/// Runs `steps` random operations through both, with layouts from `layout`. At times `look` is told how many objects live.
+fn run_among_others(
+    seed: u64,
+    steps: usize,
+    most_live: usize,
+    mut layout: impl FnMut(&mut Random) -> Layout,
+    look: impl Fn(usize),
+) {
     let mut memory = vec![0_u8; ORACLE_BYTES];
     // SAFETY: the memory is writable, lives longer than the heap made of it, and is used by nothing else.
     let oracle = RefCell::new(unsafe { Heap::new(memory.as_mut_ptr(), memory.len()) });
-    let objects_before = HEAP.statistics().live();
     let mut both = Both {
         oracle: &oracle,
         live: Vec::with_capacity(most_live + 1),
     };
-    let own_objects = HEAP.statistics().live() - objects_before;
     let mut random = Random::from_seed(seed);
     for step in 0..steps {
         let fill = random.next_number().to_le_bytes()[0];
@@ -170,14 +186,22 @@ fn run(seed: u64, steps: usize, most_live: usize, mut layout: impl FnMut(&mut Ra
         }
         if step % 500 == 0 {
             both.live.iter().for_each(Both::compare);
-            let live = HEAP.statistics().live() - objects_before - own_objects;
-            assert_eq!(live, both.live.len() as u64);
+            look(both.live.len());
         }
     }
     while !both.live.is_empty() {
         both.free(0);
     }
     assert_eq!(oracle.borrow().used(), 0, "the other heap is empty too");
+}
+
+/// Runs a stream of small and middle-sized objects through both, while others may use the heap.
+pub(crate) fn agree_among_others(seed: u64) {
+    let layout = |random: &mut Random| {
+        Layout::from_size_align(random.log_distributed(0, 14), 1 << random.below(7))
+            .expect("a valid layout")
+    };
+    run_among_others(seed, 2000, 200, layout, |_| {});
 }
 
 fn small_objects_agree() {

@@ -1,0 +1,71 @@
+//! The stress, and that it finds what is wrong.
+
+use core::alloc::Layout;
+use core::ptr::{self, NonNull};
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use kernel::stress::object::Object;
+use kernel::stress::{run, shadow};
+use kernel::testing::Test;
+use kernel::tests;
+
+use crate::differential;
+
+/// The tests of this file, in the order in which they run.
+pub(crate) const TESTS: &[Test] = tests! {
+    "stress";
+    stress_makes_no_finding,
+    stress_goes_on_beside_the_other_allocator,
+    an_overwritten_byte_is_found => Panics("stress: an object has lost its contents, before it is freed"),
+    overlapping_objects_are_found => Panics("over the live object"),
+    an_object_that_is_left_is_found => Panics("stress: 1 objects were never freed"),
+};
+
+fn stress_makes_no_finding() {
+    for seed in [1, 2] {
+        let report = run::run(1, seed).expect("there is memory and a timer");
+        let counts = report.counts;
+        assert!(counts.steps > 0 && counts.allocations > 0 && counts.handler_runs > 0);
+        assert_eq!(counts.checks, 2);
+    }
+}
+
+fn stress_goes_on_beside_the_other_allocator() {
+    let companion = |is_over: &AtomicBool| {
+        let mut seed = 10;
+        while !is_over.load(Ordering::Relaxed) {
+            differential::agree_among_others(seed);
+            seed += 1;
+        }
+        assert!(seed > 10);
+    };
+    run::run_beside(3, 3, companion).expect("there is memory and a timer");
+}
+
+/// An object that is known to the shadow.
+fn some_object() -> Object {
+    Object::new(Layout::new::<[u8; 100]>(), 0x5a).expect("there is memory")
+}
+
+fn an_overwritten_byte_is_found() {
+    let object = some_object();
+    let byte = ptr::with_exposed_provenance_mut::<u8>(object.address() + 99);
+    // SAFETY: it is the object's, which nobody looks at meanwhile.
+    unsafe { byte.write(0) };
+    drop(object);
+}
+
+fn overlapping_objects_are_found() {
+    let object = some_object();
+    let middle = ptr::without_provenance_mut(object.address() + 50);
+    shadow::insert(
+        NonNull::new(middle).expect("not null"),
+        Layout::new::<[u8; 100]>(),
+    );
+}
+
+fn an_object_that_is_left_is_found() {
+    let object = some_object();
+    let _ = run::run(1, 1);
+    drop(object);
+}
