@@ -3,13 +3,16 @@
 use core::time::Duration;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context;
 
 use crate::escape::EscapeFilter;
+use crate::feed::Gate;
 use crate::firmware::{self, Ovmf};
 use crate::machine::{Event, Events, Machine};
+use crate::monitor::{self, Job};
 use crate::options::{Accelerator, Firmware, MachineOptions, RunOptions};
 use crate::outcome::Outcome;
 use crate::serial::{Control, Line, Serial};
@@ -117,6 +120,28 @@ fn announce(options: &RunOptions) {
     }
 }
 
+/// A time that a run may not go beyond.
+struct Limit {
+    /// The moment.
+    end: Instant,
+    /// How long it was from the beginning of what is limited.
+    length: Duration,
+    /// What is limited.
+    during: &'static str,
+}
+
+impl Limit {
+    /// A limit of so many seconds from `start`.
+    fn new(start: Instant, seconds: u64, during: &'static str) -> Self {
+        let length = Duration::from_secs(seconds);
+        Self {
+            end: start + length,
+            length,
+            during,
+        }
+    }
+}
+
 /// The serial console on this terminal.
 struct Console<'a> {
     /// What the user asked for.
@@ -131,6 +156,12 @@ struct Console<'a> {
     style: Style,
     /// How much of the open line is on the terminal.
     shown: usize,
+    /// The gate of the standard input, once that is connected.
+    gate: Option<Arc<Gate>>,
+    /// When the machine was started, or reset last.
+    boot_start: Instant,
+    /// The kernel has asked for a reboot and was not heard of since.
+    is_rebooting: bool,
     /// Everything the serial port said, for later.
     log: std::fs::File,
 }
@@ -146,23 +177,31 @@ impl<'a> Console<'a> {
             escapes: EscapeFilter::default(),
             style: style::stdout(clap::ColorChoice::Auto),
             shown: 0,
+            gate: None,
+            boot_start: Instant::now(),
+            is_rebooting: false,
             log: std::fs::File::create(&path)
                 .with_context(|| format!("cannot write {}", path.display()))?,
         })
     }
 
     /// Shows what the machine says until it ends, is stopped or runs out of time.
-    fn watch(&mut self, mut machine: Machine, events: &Events) -> anyhow::Result<Outcome> {
+    fn watch(&mut self, machine: Machine, events: &Events) -> anyhow::Result<Outcome> {
         let start = Instant::now();
+        self.boot_start = start;
         loop {
-            let limit = self.limit();
-            match events.next(limit.map(|(limit, _)| start + limit)) {
+            let limit = self.limit(start);
+            match events.next(limit.as_ref().map(|limit| limit.end)) {
                 Event::Output(bytes) => {
                     drop(self.log.write_all(&bytes));
-                    self.show(&bytes, &mut machine)?;
+                    self.show(&bytes, &machine)?;
                 }
+                Event::JobDone(job, result) => monitor::report(&job, &result),
                 Event::OutputEnd => {
-                    let outcome = machine.wait()?;
+                    let mut outcome = machine.wait()?;
+                    if self.is_rebooting {
+                        outcome = outcome.after_reboot_request();
+                    }
                     self.end_open_line();
                     if !self.serial.is_kernel() {
                         self.show_firmware();
@@ -181,7 +220,9 @@ impl<'a> Console<'a> {
                         eprintln!("QEMU said: {complaint}");
                     }
                     self.show_firmware();
-                    let (limit, during) = limit.unwrap_or_default();
+                    let (limit, during) = limit
+                        .map(|limit| (limit.length, limit.during))
+                        .unwrap_or_default();
                     return Ok(Outcome::TimedOut {
                         limit,
                         during: during.to_owned(),
@@ -191,41 +232,68 @@ impl<'a> Console<'a> {
         }
     }
 
-    /// Returns the limit that holds now, and what it is a limit of.
-    fn limit(&self) -> Option<(Duration, &'static str)> {
+    /// Returns the limit that ends first in a run that began at `start`.
+    fn limit(&self, start: Instant) -> Option<Limit> {
         let whole = self
             .options
             .limit
-            .map(|seconds| (Duration::from_secs(seconds), "of running"));
+            .map(|seconds| Limit::new(start, seconds, "of running"));
         if self.serial.is_kernel() || self.options.machine.gdb {
             return whole;
         }
-        let boot = (
-            Duration::from_secs(self.options.machine.boot_limit),
+        let boot = Limit::new(
+            self.boot_start,
+            self.options.machine.boot_limit,
             "before the kernel's first line",
         );
-        Some(whole.map_or(boot, |whole| whole.min(boot)))
+        whole.into_iter().chain([boot]).min_by_key(|limit| limit.end)
     }
 
     /// Shows new output.
-    fn show(&mut self, bytes: &[u8], machine: &mut Machine) -> anyhow::Result<()> {
+    fn show(&mut self, bytes: &[u8], machine: &Machine) -> anyhow::Result<()> {
         for line in self.serial.feed(bytes) {
             match line {
-                Line::Control(Control::Image(base)) => {
-                    self.symbols.set_base(base);
-                    gdb::remember_base(&self.options.elf, base)?;
-                }
-                Line::Control(_) => {}
+                Line::Control(control) => self.obey(control, machine)?,
                 Line::Text(text) => self.end_line(&text)?,
                 Line::Ready => {
                     self.end_line(crate::protocol::READY_LINE)?;
-                    machine.connect_input();
+                    self.gate
+                        .get_or_insert_with(|| machine.connect_input())
+                        .ready();
+                }
+                Line::Prompt => {
+                    if let Some(gate) = &self.gate {
+                        gate.prompt();
+                    }
                 }
             }
         }
         let open = self.serial.take_open_text();
         self.shown += open.len();
         self.write(&open)
+    }
+
+    /// Does what a line for the runner says.
+    fn obey(&mut self, control: Control, machine: &Machine) -> anyhow::Result<()> {
+        match control {
+            Control::Image(base) => {
+                self.is_rebooting = false;
+                self.symbols.set_base(base);
+                gdb::remember_base(&self.options.elf, base)?;
+            }
+            Control::Ask(request) => machine.grant(request),
+            Control::Reboot => {
+                eprintln!("Starting the machine again, as the kernel asks.");
+                self.is_rebooting = true;
+                self.boot_start = Instant::now();
+                if let Some(gate) = &self.gate {
+                    gate.pause();
+                }
+                machine.start_job(Job::Reboot);
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     /// Shows the rest of a line, with the names of the addresses in it.

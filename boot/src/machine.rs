@@ -4,11 +4,12 @@
 //! along (see [`crate::leash`]).
 
 use std::ffi::OsString;
-use std::io::{Read, Write};
+use std::io::{self, IsTerminal, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
@@ -16,7 +17,13 @@ use anyhow::Context;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use crate::ask::Request;
+use crate::feed::{self, Gate, Portion};
+use crate::monitor::{Job, Monitor};
 use crate::outcome::Outcome;
+
+/// How many pieces of input may wait for the guest to take them.
+const WAITING_PIECES: usize = 16;
 
 /// Something happened outside.
 #[derive(Debug)]
@@ -25,6 +32,8 @@ pub(crate) enum Event {
     Output(Vec<u8>),
     /// QEMU closed the serial console: it is ending.
     OutputEnd,
+    /// QEMU's monitor has done a job, or could not.
+    JobDone(Job, anyhow::Result<()>),
     /// This program got a signal.
     Signal(i32),
     /// The deadline came first.
@@ -75,8 +84,10 @@ impl Events {
 pub(crate) struct Machine {
     /// Its process.
     qemu: Child,
-    /// The serial console's input, until something is connected to it.
-    input: Option<ChildStdin>,
+    /// To the thread that types on the serial console's input.
+    typist: SyncSender<Vec<u8>>,
+    /// QEMU's monitor.
+    monitor: Monitor,
     /// The thread that collects QEMU's own messages.
     complaints: Option<JoinHandle<String>>,
 }
@@ -89,10 +100,12 @@ impl Machine {
         events: &Events,
     ) -> anyhow::Result<Self> {
         let own = std::env::current_exe().context("cannot find out where this program lies")?;
+        let monitor = Monitor::new(events.sender.clone());
         let mut child = Command::new(own)
             .arg("leash")
             .arg(qemu)
             .args(arguments)
+            .args(monitor.flags())
             // A group of its own: Ctrl-C is for this program, which then ends QEMU in good order.
             .process_group(0)
             .stdin(Stdio::piped())
@@ -108,17 +121,57 @@ impl Machine {
             .stderr
             .take()
             .map(|stream| thread::spawn(move || collect(stream)));
+        let (typist, pieces) = sync_channel(WAITING_PIECES);
+        if let Some(input) = child.stdin.take() {
+            thread::spawn(move || type_in(input, &pieces));
+        }
         Ok(Self {
-            input: child.stdin.take(),
+            typist,
+            monitor,
             qemu: child,
             complaints,
         })
     }
 
-    /// Connects this program's standard input to the serial console. Its end becomes Ctrl-D.
-    pub(crate) fn connect_input(&mut self) {
-        if let Some(input) = self.input.take() {
-            thread::spawn(move || pass_input(input));
+    /// Connects this program's standard input to the serial console, through the gate that is returned. Its end becomes
+    /// Ctrl-D.
+    pub(crate) fn connect_input(&self) -> Arc<Gate> {
+        let portion = if io::stdin().is_terminal() {
+            Portion::Keys
+        } else {
+            Portion::Lines
+        };
+        let gate = Arc::new(Gate::new(portion));
+        let (gate_of_thread, typist) = (Arc::clone(&gate), self.typist.clone());
+        thread::spawn(move || {
+            feed::run(&gate_of_thread, portion, io::stdin().lock(), |piece| {
+                typist.send(piece).map_err(io::Error::other)
+            });
+        });
+        gate
+    }
+
+    /// Types on the serial console's input.
+    pub(crate) fn type_in(&self, bytes: &[u8]) -> anyhow::Result<()> {
+        self.typist
+            .try_send(bytes.to_vec())
+            .context("the kernel does not take its input")
+    }
+
+    /// Has QEMU's monitor do a job. How it ends is an event.
+    pub(crate) fn start_job(&self, job: Job) {
+        self.monitor.start(job);
+    }
+
+    /// Does what the kernel asks for, or says what is in the way.
+    pub(crate) fn grant(&self, request: Request) {
+        match request {
+            Request::Nmi(count) => self.start_job(Job::Nmi(count)),
+            Request::Type(bytes) => {
+                if let Err(error) = self.type_in(&bytes) {
+                    eprintln!("Cannot type what the kernel asks for: {error:#}.");
+                }
+            }
         }
     }
 
@@ -160,7 +213,7 @@ fn pass_output(mut output: ChildStdout, events: &Sender<Event>) {
         match output.read(&mut buffer) {
             Ok(count @ 1..) => drop(events.send(Event::Output(buffer[..count].to_vec()))),
             Ok(0) => break,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(_) => break,
         }
     }
@@ -175,21 +228,14 @@ fn collect(mut stream: ChildStderr) -> String {
     String::from_utf8_lossy(&bytes).trim().to_owned()
 }
 
-/// Copies the standard input to the guest. QEMU takes bytes only as the guest does, so nothing is lost.
-fn pass_input(mut input: ChildStdin) {
-    /// What the kernel takes for the end of its input.
-    const END_OF_TRANSMISSION: u8 = 0x04;
-    let mut buffer = [0; 1024];
-    let mut stdin = std::io::stdin().lock();
-    while let Ok(count @ 1..) = stdin.read(&mut buffer) {
-        if input
-            .write_all(&buffer[..count])
-            .and_then(|()| input.flush())
-            .is_err()
-        {
+/// Types pieces in, one after the other. QEMU takes bytes only as the guest does, so nothing is lost.
+fn type_in(mut input: ChildStdin, pieces: &Receiver<Vec<u8>>) {
+    for piece in pieces {
+        let typed = input.write_all(&piece).and_then(|()| input.flush());
+        if typed.is_err() {
+            // QEMU has ended.
             return;
         }
     }
-    // Fails where QEMU has ended already.
-    drop(input.write_all(&[END_OF_TRANSMISSION]));
+    // Nobody types any more, and QEMU is ending: its input is closed only now.
 }

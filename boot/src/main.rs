@@ -14,6 +14,9 @@
 //! | [`qemu`] | QEMU's command line |
 //! | [`leash`] | how QEMU dies with this program |
 //! | [`machine`] | one QEMU process: its output, its input, its end |
+//! | [`monitor`] | QEMU's monitor: NMIs, pictures of the screen, resets |
+//! | [`feed`] | when the standard input may be passed on to the kernel |
+//! | [`ask`] | what the kernel can ask for |
 //! | [`outcome`] | how a run ended, as a message and as an exit code |
 //! | [`serial`] | the lines on the serial console, and which of them are for the runner |
 //! | [`escape`] | terminal escape codes, taken out of a text |
@@ -29,15 +32,18 @@
 
 #![forbid(unsafe_code)]
 
+mod ask;
 mod console;
 mod disk_image;
 mod escape;
+mod feed;
 mod firmware;
 mod gdb;
 mod kernel_elf;
 mod leash;
 mod machine;
 mod memory_size;
+mod monitor;
 mod options;
 mod outcome;
 #[path = "../../kernel/src/protocol.rs"]

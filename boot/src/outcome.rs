@@ -8,7 +8,7 @@
 //! | 101 | the kernel panicked |
 //! | 102 | triple fault: the machine reset itself |
 //! | 124 | out of time |
-//! | 125 | QEMU is missing, would not start, or broke down |
+//! | 125 | QEMU is missing, would not start, broke down, or ended at a reboot |
 //! | 128 + N | stopped from outside by signal N (130 is Ctrl-C) |
 
 use core::time::Duration;
@@ -28,6 +28,8 @@ pub(crate) enum Outcome {
     Panicked,
     /// The machine reset itself: the processor could not even report a fault.
     TripleFault,
+    /// The machine was reset as the kernel had asked, and QEMU ended instead of starting it again.
+    Reset,
     /// The kernel was still running when its time was up.
     TimedOut {
         /// How long it was waited for.
@@ -75,6 +77,14 @@ impl Outcome {
         }
     }
 
+    /// Returns the outcome of a run whose kernel had asked for a reboot that was not granted.
+    pub(crate) fn after_reboot_request(self) -> Self {
+        match self {
+            Self::TripleFault => Self::Reset,
+            other => other,
+        }
+    }
+
     /// Names a QEMU that ended for a reason of its own.
     fn qemu_failed(status: String, complaint: &str) -> Self {
         Self::QemuFailed {
@@ -91,7 +101,7 @@ impl Outcome {
             Self::Panicked => 101,
             Self::TripleFault => 102,
             Self::TimedOut { .. } => 124,
-            Self::QemuMissing { .. } | Self::QemuFailed { .. } => 125,
+            Self::Reset | Self::QemuMissing { .. } | Self::QemuFailed { .. } => 125,
             Self::Interrupted { signal } => u8::try_from(128 + signal).unwrap_or(u8::MAX),
         }
     }
@@ -105,6 +115,10 @@ impl Outcome {
             Self::TripleFault => {
                 "The machine reset itself without a word from the kernel: a triple fault \
                 (or a debugger or a closed window ended it)."
+                    .to_owned()
+            }
+            Self::Reset => {
+                "The machine was reset, as the kernel had asked; QEMU ended instead of starting it again."
                     .to_owned()
             }
             Self::TimedOut { limit, during } => {
@@ -160,6 +174,17 @@ mod tests {
     #[test]
     fn silent_end_is_a_triple_fault() {
         assert_eq!(Outcome::from_status(exited(0), ""), Outcome::TripleFault);
+    }
+
+    #[test]
+    fn silent_end_behind_a_reboot_is_none() {
+        let outcome = Outcome::from_status(exited(0), "").after_reboot_request();
+        assert_eq!(outcome, Outcome::Reset);
+        assert_eq!(outcome.exit_code(), 125);
+        assert_eq!(
+            after(Exit::Code(3)).after_reboot_request(),
+            Outcome::Failed(3)
+        );
     }
 
     #[test]

@@ -3,8 +3,9 @@
 //! Until the kernel's first line, `@image 0x…`, the console belongs to firmware and boot loader; what they write is kept
 //! aside, for the report of a boot that never reaches the kernel.
 
+use crate::ask::Request;
 use crate::escape::without_escapes;
-use crate::protocol::{CONTROL_PREFIX, READY_LINE};
+use crate::protocol::{ASK_PREFIX, CONTROL_PREFIX, PROMPT, READY_LINE, REBOOT_LINE};
 
 /// What a line on the console turned out to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +14,8 @@ pub(crate) enum Line {
     Text(String),
     /// Text for the user that also says that the kernel reads commands from now on.
     Ready,
+    /// The line that is still open is the prompt: the kernel begins to read a command.
+    Prompt,
     /// A message for the runner.
     Control(Control),
 }
@@ -39,6 +42,10 @@ pub(crate) enum Control {
     Fail(String),
     /// No more tests in this boot.
     Done,
+    /// The kernel asks for something.
+    Ask(Request),
+    /// The kernel asks for a reset of the machine, and says no more.
+    Reboot,
     /// A line with the prefix that this program does not know.
     Unknown(String),
 }
@@ -51,6 +58,12 @@ impl Control {
 
     /// Reads a line; `None` where it has no known form.
     fn try_parse(line: &str) -> Option<Self> {
+        if line == REBOOT_LINE {
+            return Some(Self::Reboot);
+        }
+        if line.starts_with(ASK_PREFIX) {
+            return Request::parse(line).map(Self::Ask);
+        }
         let line = line.strip_prefix(CONTROL_PREFIX)?;
         if let Some(address) = line.strip_prefix("image 0x") {
             return u64::from_str_radix(address.trim(), 16)
@@ -85,7 +98,7 @@ impl Control {
 /// Cuts the console's bytes into lines.
 #[derive(Debug, Default)]
 pub(crate) struct Serial {
-    /// The kernel has written its first line.
+    /// The kernel has written its first line, and not asked for a reboot since.
     is_kernel: bool,
     /// What came before that.
     firmware: Vec<u8>,
@@ -93,6 +106,8 @@ pub(crate) struct Serial {
     open_line: Vec<u8>,
     /// How much of the open line [`Serial::take_open_text`] has given out.
     given_out: usize,
+    /// The open line was found to be a prompt.
+    is_prompt: bool,
 }
 
 impl Serial {
@@ -100,8 +115,10 @@ impl Serial {
     const FIRST_LINE: &str = "@image 0x";
     /// How messages about tests start.
     const TEST_LINE: &str = "@test ";
+    /// The longest prompt that is looked for, with its escape codes.
+    const LONGEST_PROMPT: usize = 64;
 
-    /// Takes bytes in and returns the lines that they end.
+    /// Takes bytes in and returns the lines that they end, and the prompts among them.
     pub(crate) fn feed(&mut self, bytes: &[u8]) -> Vec<Line> {
         let mut lines = Vec::new();
         for &byte in bytes {
@@ -109,7 +126,11 @@ impl Serial {
             if byte == b'\n' {
                 let line = core::mem::take(&mut self.open_line);
                 self.given_out = 0;
+                self.is_prompt = false;
                 self.end_line(&line, &mut lines);
+            } else if self.becomes_prompt() {
+                self.is_prompt = true;
+                lines.push(Line::Prompt);
             }
         }
         lines
@@ -158,6 +179,15 @@ impl Serial {
             .join("\n")
     }
 
+    /// Says whether the last byte has made the open line a prompt, which happens once in a line at most.
+    fn becomes_prompt(&self) -> bool {
+        self.is_kernel
+            && !self.is_prompt
+            && self.open_line.last() == PROMPT.as_bytes().last()
+            && self.open_line.len() <= Self::LONGEST_PROMPT
+            && without_escapes(&self.open_line) == PROMPT
+    }
+
     /// Sorts a whole line.
     fn end_line(&mut self, line: &[u8], lines: &mut Vec<Line>) {
         let text = String::from_utf8_lossy(line);
@@ -174,7 +204,12 @@ impl Serial {
                 _ => self.firmware.extend(line),
             }
         } else if text.starts_with(CONTROL_PREFIX) {
-            lines.push(Line::Control(Control::parse(text)));
+            let control = Control::parse(text);
+            if control == Control::Reboot {
+                self.is_kernel = false;
+                self.firmware.clear();
+            }
+            lines.push(Line::Control(control));
         } else if text == READY_LINE {
             lines.push(Line::Ready);
         } else if let Some(start) = text.find(Self::TEST_LINE) {
@@ -226,6 +261,55 @@ mod tests {
         assert_eq!(
             serial.feed(b"\n"),
             [Line::Control(Control::Start("heap::grows".to_owned()))]
+        );
+    }
+
+    #[test]
+    fn prompt_is_an_open_line_of_its_own() {
+        let mut serial = with_kernel();
+        assert_eq!(serial.feed(b"a > b\n"), [text("a > b")]);
+        assert_eq!(serial.feed(b">"), []);
+        assert_eq!(serial.feed(b" heap> \r"), [Line::Prompt]);
+        // An editor that draws its line anew does not begin to read another command.
+        assert_eq!(serial.feed(b"\x1b[K> heap\r\n").len(), 1);
+        assert_eq!(serial.feed(b"\x1b[32m> \x1b[0m"), [Line::Prompt]);
+    }
+
+    #[test]
+    fn firmware_writes_no_prompts() {
+        let mut serial = Serial::default();
+        assert_eq!(serial.feed(b"Shell\n> "), []);
+    }
+
+    #[test]
+    fn console_is_the_firmwares_again_behind_a_reboot() {
+        let mut serial = with_kernel();
+        assert_eq!(
+            serial.feed(b"> reboot\n@reboot\nSeaBIOS\n> \n"),
+            [
+                Line::Prompt,
+                text("> reboot"),
+                Line::Control(Control::Reboot)
+            ]
+        );
+        assert!(!serial.is_kernel());
+        assert_eq!(serial.firmware_tail(), "SeaBIOS\n>");
+        assert_eq!(
+            serial.feed(b"\x1b[0m@image 0x1000\nready\n"),
+            [Line::Control(Control::Image(0x1000)), Line::Ready]
+        );
+        assert!(serial.is_kernel());
+    }
+
+    #[test]
+    fn requests_are_known() {
+        assert_eq!(
+            Control::parse("@ask nmi 5"),
+            Control::Ask(Request::Nmi(5))
+        );
+        assert_eq!(
+            Control::parse(r"@ask type exit\x0a"),
+            Control::Ask(Request::Type(b"exit\n".to_vec()))
         );
     }
 
@@ -286,6 +370,8 @@ mod tests {
             "@test start",
             "@image 0xzz",
             "@what",
+            "@reboot now",
+            "@ask nmi many",
         ] {
             assert_eq!(Control::parse(line), Control::Unknown(line.to_owned()));
         }

@@ -158,7 +158,7 @@ impl TestFlow {
                 self.abandon("the kernel had no more tests, and no verdict on this one");
                 self.is_done = true;
             }
-            Control::Image(_) | Control::Unknown(_) => {}
+            Control::Image(_) | Control::Ask(_) | Control::Reboot | Control::Unknown(_) => {}
         }
     }
 

@@ -12,6 +12,7 @@ use anyhow::{Context, bail};
 use crate::escape::without_escapes;
 use crate::firmware::Ovmf;
 use crate::machine::{Event, Events, Machine};
+use crate::monitor;
 use crate::options::TestOptions;
 use crate::outcome::Outcome;
 use crate::serial::{Control, Line, Serial};
@@ -153,22 +154,38 @@ impl TestRun<'_> {
         let mut serial = Serial::default();
         let start = Instant::now();
         let mut last_word = start;
+        let mut has_asked_for_reboot = false;
         loop {
             let limit = self.limit(&serial);
             match self.events.next(Some(last_word + limit)) {
                 Event::Output(bytes) => {
                     self.log.write_all(&bytes).context("cannot write the log")?;
                     for line in serial.feed(&bytes) {
-                        if let Line::Control(_) = line {
-                            self.take_time(&line, start, last_word);
-                            last_word = Instant::now();
+                        match line {
+                            // Not progress: a test that does nothing but ask must meet its limit.
+                            Line::Control(Control::Ask(request)) => {
+                                machine.grant(request);
+                                continue;
+                            }
+                            Line::Control(Control::Reboot) => has_asked_for_reboot = true,
+                            Line::Control(_) => {
+                                self.take_time(&line, start, last_word);
+                                last_word = Instant::now();
+                            }
+                            _ => {}
                         }
                         self.take(line);
                     }
                 }
+                Event::JobDone(job, result) => monitor::report(&job, &result),
                 Event::OutputEnd => {
                     self.show_firmware(&serial);
-                    return machine.wait();
+                    let outcome = machine.wait()?;
+                    return Ok(if has_asked_for_reboot {
+                        outcome.after_reboot_request()
+                    } else {
+                        outcome
+                    });
                 }
                 Event::Signal(signal) => {
                     machine.kill(&self.events);
@@ -233,7 +250,7 @@ impl TestRun<'_> {
                 }
                 self.flow.text(without_escapes(text.as_bytes()));
             }
-            Line::Ready => {}
+            Line::Ready | Line::Prompt => {}
         }
     }
 

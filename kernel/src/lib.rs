@@ -50,6 +50,8 @@ pub mod gdt;
 #[cfg(target_os = "none")]
 pub mod lock;
 #[cfg(target_os = "none")]
+pub mod power;
+#[cfg(target_os = "none")]
 pub mod prompt;
 #[cfg(target_os = "none")]
 pub mod qemu;

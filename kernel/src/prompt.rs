@@ -13,11 +13,8 @@ use crate::line_editor::{Event, LONGEST_LINE, LineEditor};
 use crate::memory::heap_source::HEAP;
 use crate::memory::memory_map::RegionTable;
 use crate::memory::physical;
-use crate::protocol::{Exit, LARGEST_EXIT_CODE, READY_LINE};
-use crate::{command_line, console, print, println, qemu};
-
-/// What is printed when the next command can be typed.
-const PROMPT: &str = "> ";
+use crate::protocol::{Exit, LARGEST_EXIT_CODE, PROMPT, READY_LINE};
+use crate::{command_line, console, power, print, println, qemu};
 
 /// Most commands that `history` remembers.
 const LONGEST_HISTORY: usize = 100;
@@ -92,6 +89,12 @@ const COMMANDS: &[Command] = &[
         arguments: "",
         summary: "list the commands typed so far",
         run: history,
+    },
+    Command {
+        name: "reboot",
+        arguments: "",
+        summary: "start the machine again",
+        run: reboot,
     },
     Command {
         name: "exit",
@@ -225,6 +228,12 @@ fn history<'a>(session: &Session, arguments: &'a str) -> Result<(), ArgumentErro
         println!("{:>4}  {line}", number + 1);
     }
     Ok(())
+}
+
+/// `reboot`
+fn reboot<'a>(_: &Session, arguments: &'a str) -> Result<(), ArgumentError<'a>> {
+    command_line::no_arguments(arguments)?;
+    power::reboot()
 }
 
 /// `exit [CODE]`

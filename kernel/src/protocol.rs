@@ -35,9 +35,19 @@
 //! | `@test message TEXT` | why the running test failed: `file:line:column: message`, one line |
 //! | `@test pass NAME` / `@test fail NAME` | the verdict |
 //! | `@test done` | no more tests in this boot |
+//! | `@ask nmi COUNT` | inject so many non-maskable interrupts, one after the other: [`Ask::Nmi`] |
+//! | `@ask type TEXT` | type these bytes on the console's input: [`Ask::Type`] |
+//! | `@reboot` | reset the machine and start it again; without an answer, the kernel resets it by itself after a while |
 //!
-//! When the kernel is about to read its first command it prints the line [`READY_LINE`]; a runner that feeds it
-//! from a pipe waits for that.
+//! What the kernel asks for with `@ask` is done a little later, while it runs on; it sees the effects, there is no answer.
+//! It may ask in a test run as well as in an ordinary one. In a test run nothing else comes in on the console, and nobody
+//! answers `@reboot`: the boot ends there.
+//!
+//! When the kernel is about to read its first command it prints the line [`READY_LINE`], and whenever it begins to read a
+//! command, [`PROMPT`] at the start of a line. A runner that feeds it from a pipe waits for both, and gives one line of input
+//! for each prompt: so what stands behind a `reboot` in the pipe is still there after it, and no command eats the next one.
+
+use core::fmt;
 
 /// The I/O port of QEMU's `isa-debug-exit` device.
 pub const EXIT_PORT: u16 = 0xf4;
@@ -50,6 +60,41 @@ pub const CONTROL_PREFIX: char = '@';
 
 /// The line the kernel prints right before it reads its first command.
 pub const READY_LINE: &str = "ready";
+
+/// What the kernel prints at the start of a line when it begins to read a command.
+pub const PROMPT: &str = "> ";
+
+/// The line that asks for a reboot.
+pub const REBOOT_LINE: &str = "@reboot";
+
+/// How a line starts that asks for something else.
+pub const ASK_PREFIX: &str = "@ask ";
+
+/// What the kernel can ask the runner for. Displays as the line to print, without its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ask<'a> {
+    /// Inject so many non-maskable interrupts. At least one arrives; of those that come while another one is pending or
+    /// handled, the machine forgets all but one.
+    Nmi(u32),
+    /// Type these bytes on the console's input. In the line, a byte that is no printable ASCII is `\xNN`, and a backslash `\\`.
+    Type(&'a [u8]),
+}
+
+impl fmt::Display for Ask<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nmi(count) => write!(f, "{ASK_PREFIX}nmi {count}"),
+            Self::Type(bytes) => {
+                write!(f, "{ASK_PREFIX}type ")?;
+                bytes.iter().try_for_each(|&byte| match byte {
+                    b'\\' => f.write_str("\\\\"),
+                    b' '..=b'~' => write!(f, "{}", char::from(byte)),
+                    _ => write!(f, "\\x{byte:02x}"),
+                })
+            }
+        }
+    }
+}
 
 /// The largest number that `exit CODE` takes.
 pub const LARGEST_EXIT_CODE: u8 = 63;
@@ -94,5 +139,25 @@ impl Exit {
             byte if byte >= Self::FIRST_CODE => Some(Self::Code(byte - Self::FIRST_CODE)),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn asking_is_one_line_of_printable_text() {
+        assert_eq!(Ask::Nmi(100).to_string(), "@ask nmi 100");
+        assert_eq!(
+            Ask::Type(b"heap map\r\n").to_string(),
+            r"@ask type heap map\x0d\x0a"
+        );
+        assert_eq!(
+            Ask::Type(b"a\\x41\x04\xff").to_string(),
+            r"@ask type a\\x41\x04\xff"
+        );
     }
 }

@@ -1,9 +1,22 @@
-//! The two devices that QEMU has for kernels under test: a port that ends it, and a box of files from its command line.
+//! What QEMU and the runner have for kernels under test: a port that ends QEMU, a box of files from its command line, and a
+//! runner that can be asked for NMIs and for input.
 
 use x86_64::instructions::port::{Port, PortWriteOnly};
 use x86_64::instructions::{hlt, interrupts};
 
-use crate::protocol::{EXIT_PORT, Exit};
+use crate::println;
+use crate::protocol::{Ask, EXIT_PORT, Exit};
+
+/// Asks the runner for something. It is done a little later, and there is no answer: wait for the effect.
+pub fn ask(ask: Ask<'_>) {
+    println!("{ask}");
+}
+
+/// Says whether the machine is QEMU's.
+#[must_use]
+pub fn is_present() -> bool {
+    FirmwareConfiguration::select(SIGNATURE).read_array() == *b"QEMU"
+}
 
 /// Ends the run. On a machine without the exit device, the CPU sleeps for ever.
 pub fn exit(exit: Exit) -> ! {
@@ -64,7 +77,7 @@ impl FirmwareConfiguration {
 /// Returns the text of the file `name` from QEMU's command line, read into `buffer`; `None` where there is no such file or
 /// no such device. What does not fit or is not UTF-8 is cut off.
 pub fn read_file<'a>(name: &str, buffer: &'a mut [u8]) -> Option<&'a str> {
-    if FirmwareConfiguration::select(SIGNATURE).read_array() != *b"QEMU" {
+    if !is_present() {
         return None;
     }
     let (entry, size_bytes) = find_file(name)?;

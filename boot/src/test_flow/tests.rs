@@ -14,7 +14,7 @@ fn play(flow: &mut TestFlow, console: &str, outcome: &Outcome) {
         match line {
             Line::Control(control) => flow.control(control),
             Line::Text(text) => flow.text(text),
-            Line::Ready => {}
+            Line::Ready | Line::Prompt => {}
         }
     }
     flow.end(outcome);
