@@ -30,6 +30,8 @@ mod heap;
 mod interrupts;
 #[path = "kernel/misuse.rs"]
 mod misuse;
+#[path = "kernel/monitor.rs"]
+mod monitor;
 #[path = "kernel/out_of_memory.rs"]
 mod out_of_memory;
 #[path = "kernel/scattered.rs"]
@@ -49,6 +51,7 @@ static TESTS: &[&[Test]] = &[
     interrupts::TESTS,
     tasks::TESTS,
     misuse::TESTS,
+    monitor::TESTS,
     differential::TESTS,
     stress::TESTS,
     bench::TESTS,
