@@ -104,6 +104,11 @@ bench-kernel: ## Counts the instructions of heap operations in the kernel, besid
 image: ## Makes the disk images, for UEFI and BIOS, and prints their paths
 	@$(with_toolchain); cargo build --quiet; BOOT_COMMAND=image exec boot/runner.sh "$(kernel)"
 
+.PHONY: screenshot
+screenshot: ## Takes a picture of the kernel's screen: OUTPUT=target/screenshot.png COMMANDS='heap map; frames'
+	@$(with_toolchain); cargo build --quiet; $(if $(OUTPUT),STACK_ALLOC_OUTPUT='$(OUTPUT)') \
+		$(if $(COMMANDS),STACK_ALLOC_COMMANDS='$(COMMANDS)') BOOT_COMMAND=screenshot exec boot/runner.sh "$(kernel)"
+
 .PHONY: gdb
 gdb: ## Attaches gdb to a kernel that waits for it (make run GDB=1)
 	@$(with_toolchain); cargo build --quiet; BOOT_COMMAND=gdb exec boot/runner.sh "$(kernel)"

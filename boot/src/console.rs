@@ -277,7 +277,9 @@ impl<'a> Console<'a> {
     fn obey(&mut self, control: Control, machine: &Machine) -> anyhow::Result<()> {
         match control {
             Control::Image(base) => {
-                self.is_rebooting = false;
+                if core::mem::take(&mut self.is_rebooting) {
+                    machine.start_job(Job::EndAtReset);
+                }
                 self.symbols.set_base(base);
                 gdb::remember_base(&self.options.elf, base)?;
             }

@@ -25,6 +25,8 @@
 //! | [`terminal`] | the state of the terminal, and putting it back |
 //! | [`test_flow`] | which boot comes next, and what each test's verdict is |
 //! | [`test_run`] | a test run: boots, limits, the report |
+//! | [`screenshot`] | a run that ends with a picture of the screen |
+//! | [`png`] | the size of a picture |
 //! | [`style`] | colour, where it is wanted |
 //! | [`tally`] | the sum of several test runs' results |
 //! | [`gdb`] | gdb, attached with symbols |
@@ -46,11 +48,13 @@ mod memory_size;
 mod monitor;
 mod options;
 mod outcome;
+mod png;
 #[path = "../../kernel/src/protocol.rs"]
 #[expect(unreachable_pub, reason = "public in the kernel's library")]
 #[cfg_attr(not(test), expect(dead_code, reason = "the kernel's half of it"))]
 mod protocol;
 mod qemu;
+mod screenshot;
 mod serial;
 mod style;
 mod symbols;
@@ -88,6 +92,7 @@ fn run(command: Command) -> anyhow::Result<u8> {
         }
         Command::Run(run) => console::run(&run),
         Command::Test(test) => test_run::run(&test),
+        Command::Screenshot(screenshot) => screenshot::run(&screenshot),
         Command::Runner(runner) => match options::parse_runner(&runner) {
             RunnerKind::Run(run) => console::run(&run),
             RunnerKind::Test(test) => test_run::run(&test),

@@ -34,8 +34,11 @@ const LONGEST_SOCKET_PATH: usize = 107;
 pub(crate) enum Job {
     /// Inject so many NMIs.
     Nmi(u32),
-    /// Reset the machine and let it start again, though QEMU was told to end at a reset (`-no-reboot`).
+    /// Reset the machine and let it start again, though QEMU was told to end at a reset (`-no-reboot`). From here on it may
+    /// reset itself, as SeaBIOS does on its way.
     Reboot,
+    /// End at a reset again.
+    EndAtReset,
     /// Write a picture of the screen, as PNG, to a file.
     Screenshot(PathBuf),
 }
@@ -45,15 +48,16 @@ impl fmt::Display for Job {
         match self {
             Self::Nmi(count) => write!(f, "inject {count} NMIs"),
             Self::Reboot => write!(f, "start the machine again"),
+            Self::EndAtReset => write!(f, "make the next reset end the run"),
             Self::Screenshot(_) => write!(f, "take a picture of the screen"),
         }
     }
 }
 
-/// Says what is in the way of a job that the kernel asked for.
+/// Says what is in the way of a job.
 pub(crate) fn report(job: &Job, result: &anyhow::Result<()>) {
     if let Err(error) = result {
-        eprintln!("QEMU's monitor cannot {job}, as the kernel asks: {error:#}.");
+        eprintln!("QEMU's monitor cannot {job}: {error:#}.");
     }
 }
 
@@ -141,11 +145,10 @@ fn run(socket: Option<&Path>, connection: &mut Option<Connection>, job: &Job) ->
             Ok(())
         }),
         Job::Reboot => {
-            // QEMU decides what a reset means when it is asked for. So from here on a triple fault ends the run again.
             connection.execute("set-action", &json!({"reboot": "reset"}))?;
-            connection.execute("system_reset", &json!({}))?;
-            connection.execute("set-action", &json!({"reboot": "shutdown"}))
+            connection.execute("system_reset", &json!({}))
         }
+        Job::EndAtReset => connection.execute("set-action", &json!({"reboot": "shutdown"})),
         Job::Screenshot(path) => connection.execute(
             "screendump",
             &json!({"filename": path.to_string_lossy(), "format": "png"}),

@@ -20,6 +20,8 @@ pub(crate) enum Command {
     Run(RunOptions),
     /// Runs the tests in a test kernel
     Test(TestOptions),
+    /// Boots a kernel without a window, types commands, and writes a picture of the screen
+    Screenshot(ScreenshotOptions),
     /// What cargo calls: `test` for an ELF in a `deps` folder, `run` for any other, and `run --icount` for a bench
     Runner(RunnerOptions),
     /// Attaches gdb, with symbols, to a kernel started with --gdb
@@ -230,6 +232,33 @@ pub(crate) struct TestOptions {
     #[arg(long, value_name = "SECONDS", env = "STACK_ALLOC_TEST_LIMIT", hide_env_values = true, default_value = "60",
           value_parser = clap::value_parser!(u64).range(1..=86400))]
     pub(crate) test_limit: u64,
+}
+
+/// `boot screenshot`
+#[derive(Args, Debug)]
+pub(crate) struct ScreenshotOptions {
+    /// The kernel's ELF
+    pub(crate) elf: PathBuf,
+    /// The machine; its display is the picture.
+    #[command(flatten)]
+    pub(crate) machine: MachineOptions,
+    /// The picture to write, as PNG
+    #[arg(
+        long,
+        short,
+        value_name = "FILE",
+        env = "STACK_ALLOC_OUTPUT",
+        hide_env_values = true,
+        default_value = "target/screenshot.png"
+    )]
+    pub(crate) output: PathBuf,
+    /// What to type at the prompt before the picture is taken, such as "heap map; frames"
+    #[arg(long, value_name = "COMMAND", num_args = 1.., env = "STACK_ALLOC_COMMANDS", hide_env_values = true)]
+    pub(crate) commands: Vec<String>,
+    /// Seconds that the whole run may take
+    #[arg(long, value_name = "SECONDS", env = "STACK_ALLOC_LIMIT", hide_env_values = true, default_value = "300",
+          value_parser = clap::value_parser!(u64).range(1..=86400))]
+    pub(crate) limit: u64,
 }
 
 /// `boot runner`

@@ -24,8 +24,13 @@ pub fn reboot() -> ! {
     reset()
 }
 
-/// Sleeps for a while; not at all where no timer ticks.
+/// Sleeps for a while; hardly at all where no timer ticks.
 fn sleep(seconds: u64) {
+    /// Right behind the boot, the first tick may be still to come.
+    const WAITS_FOR_FIRST_TICK: usize = 100;
+    (0..WAITS_FOR_FIRST_TICK)
+        .take_while(|_| !timer::is_ticking())
+        .for_each(|_| wait());
     let end = timer::ticks() + seconds * u64::from(timer::FREQUENCY_HZ);
     while timer::is_ticking() && timer::ticks() < end {
         hlt();

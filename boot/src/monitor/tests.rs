@@ -86,7 +86,7 @@ fn nmis_are_injected_one_by_one_and_events_passed_over() {
 }
 
 #[test]
-fn reboot_allows_one_reset() {
+fn reboot_allows_resets_until_the_kernel_is_back() {
     let (monitor, events, qemu) = with_qemu(&[
         GREETING,
         r#"{"return": {}}"#,
@@ -94,8 +94,10 @@ fn reboot_allows_one_reset() {
         "{\"return\": {}}\n{\"event\": \"RESET\"}",
         r#"{"return": {}}"#,
     ]);
-    monitor.start(Job::Reboot);
-    assert_eq!(result(&events), Ok(Job::Reboot));
+    for job in [Job::Reboot, Job::EndAtReset] {
+        monitor.start(job.clone());
+        assert_eq!(result(&events), Ok(job));
+    }
     let heard = qemu.join().expect("no panic");
     assert_eq!(heard[1], r#"{"arguments":{"reboot":"reset"},"execute":"set-action"}"#);
     assert_eq!(heard[2], r#"{"arguments":{},"execute":"system_reset"}"#);

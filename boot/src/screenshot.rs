@@ -1,0 +1,243 @@
+//! A picture of the screen: boots without a window, types commands, and has QEMU write what the screen shows.
+
+use core::time::Duration;
+use std::collections::VecDeque;
+use std::fs;
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+
+use crate::machine::{Event, Events, Machine};
+use crate::monitor::{self, Job};
+use crate::options::ScreenshotOptions;
+use crate::outcome::Outcome;
+use crate::serial::{Control, Line, Serial};
+use crate::{console, disk_image, kernel_elf, leash, png, qemu, style};
+
+/// How long the kernel may draw behind its last prompt.
+const DRAWING_TIME: Duration = Duration::from_secs(1);
+
+/// The exit code where the kernel left, all well, before there was a picture.
+const EXIT_TOO_EARLY: u8 = 1;
+
+/// Takes the picture, and returns this program's exit code.
+pub(crate) fn run(options: &ScreenshotOptions) -> anyhow::Result<u8> {
+    let mut machine = options.machine.clone();
+    if machine.gdb {
+        bail!("GDB=1 is for `make run` (or `boot run --gdb`): nobody types at a debugger here");
+    }
+    "none".clone_into(&mut machine.display);
+    machine.qemuflags.insert_str(0, "-vga std ");
+    kernel_elf::read(&options.elf)?;
+    let ovmf = console::ovmf(&machine)?;
+    // The output is looked at now, not after the boot.
+    let output = std::path::absolute(&options.output).context("the output needs a path")?;
+    if output.is_dir() {
+        bail!(
+            "{} is a folder: name a file for the picture, such as OUTPUT=screen.png",
+            output.display()
+        );
+    }
+    let folder = output.parent().unwrap_or(&output);
+    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let image = disk_image::make(&options.elf, machine.boot)?;
+    let Some(program) = qemu::find_program(&machine.qemu) else {
+        return Ok(end(&Outcome::QemuMissing {
+            program: machine.qemu,
+        }));
+    };
+    let boot = qemu::Boot {
+        image: &image,
+        ovmf: ovmf.as_ref(),
+        arguments: "",
+    };
+    eprintln!("Booting with {}.", console::describe(&machine));
+    leash::follow_parent();
+    let events = Events::new()?;
+    let session = Session {
+        machine: Machine::start(&program, qemu::arguments(&machine, &boot), &events)?,
+        typed: None,
+        commands: commands(&options.commands),
+        progress: Progress::Booting,
+        is_rebooting: false,
+        limit: Duration::from_secs(options.limit),
+        boot_limit: Duration::from_secs(machine.boot_limit),
+    };
+    let picture = tempfile::Builder::new()
+        .prefix("stack_alloc-")
+        .suffix(".png")
+        .tempfile_in(folder)
+        .with_context(|| format!("cannot write to {}", folder.display()))?;
+    if let Some(outcome) = session.watch(&events, picture.path())? {
+        return Ok(end(&outcome));
+    }
+    let content = fs::read(picture.path()).context("cannot read the picture that QEMU wrote")?;
+    let Some((width, height)) = png::size(&content) else {
+        bail!("QEMU wrote something, but no PNG: is this a QEMU of version 7.1 or later, built with libpng?");
+    };
+    // Copied, not renamed: the temporary file may be read by its owner alone.
+    fs::write(&output, content).with_context(|| format!("cannot write {}", output.display()))?;
+    eprintln!(
+        "Wrote {}: {width} x {height} pixels.",
+        options.output.display()
+    );
+    Ok(0)
+}
+
+/// Says how a run without a picture ended, and returns the exit code.
+fn end(outcome: &Outcome) -> u8 {
+    let style = style::stderr();
+    eprintln!(
+        "{} There is no picture.",
+        style.bad(&outcome.message())
+    );
+    match outcome.exit_code() {
+        0 => EXIT_TOO_EARLY,
+        code => code,
+    }
+}
+
+/// Returns the commands to type. One `;` parts two of them, as in the variable of `make`.
+fn commands(words: &[String]) -> VecDeque<String> {
+    words
+        .iter()
+        .flat_map(|word| word.split(';'))
+        .map(|command| command.trim().to_owned())
+        .filter(|command| !command.is_empty())
+        .collect()
+}
+
+/// How far the run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    /// The kernel was not heard of.
+    Booting,
+    /// It was heard of, and does something.
+    Running,
+    /// All is typed and done, and the kernel draws until then.
+    Drawing(Instant),
+    /// QEMU writes the picture.
+    Writing,
+}
+
+/// A run under way.
+struct Session {
+    /// QEMU.
+    machine: Machine,
+    /// The command that was typed last.
+    typed: Option<String>,
+    /// Those still to be typed.
+    commands: VecDeque<String>,
+    /// How far the run is.
+    progress: Progress,
+    /// The kernel has asked for a reboot and was not heard of since.
+    is_rebooting: bool,
+    /// How long the run may take.
+    limit: Duration,
+    /// How long it may take to the kernel's first line.
+    boot_limit: Duration,
+}
+
+impl Session {
+    /// Runs until the picture is in the file, and then ends the machine; returns an outcome where something came in between.
+    fn watch(mut self, events: &Events, picture: &Path) -> anyhow::Result<Option<Outcome>> {
+        let start = Instant::now();
+        let mut serial = Serial::default();
+        let limit = self.limit;
+        loop {
+            let limit = match self.progress {
+                Progress::Booting => limit.min(self.boot_limit),
+                _ => limit,
+            };
+            let end = match self.progress {
+                Progress::Drawing(end) => end.min(start + limit),
+                _ => start + limit,
+            };
+            match events.next(Some(end)) {
+                Event::Output(bytes) => {
+                    for line in serial.feed(&bytes) {
+                        self.take(line)?;
+                    }
+                }
+                Event::Timeout if matches!(self.progress, Progress::Drawing(_)) => {
+                    self.progress = Progress::Writing;
+                    self.machine
+                        .start_job(Job::Screenshot(picture.to_owned()));
+                }
+                Event::JobDone(Job::Screenshot(_), result) => {
+                    self.machine.kill(events);
+                    return result
+                        .map(|()| None)
+                        .context("QEMU's monitor cannot take a picture of the screen");
+                }
+                Event::JobDone(job, result) => monitor::report(&job, &result),
+                Event::OutputEnd => return self.machine.wait().map(Some),
+                Event::Signal(signal) => {
+                    self.machine.kill(events);
+                    return Ok(Some(Outcome::Interrupted { signal }));
+                }
+                Event::Timeout => {
+                    let during = self.whereabouts();
+                    self.machine.kill(events);
+                    return Ok(Some(Outcome::TimedOut { limit, during }));
+                }
+            }
+        }
+    }
+
+    /// Takes a line from the console.
+    fn take(&mut self, line: Line) -> anyhow::Result<()> {
+        match line {
+            Line::Control(Control::Image(_)) => {
+                if core::mem::take(&mut self.is_rebooting) {
+                    self.machine.start_job(Job::EndAtReset);
+                }
+                self.progress = Progress::Running;
+            }
+            Line::Control(Control::Ask(request)) => self.machine.grant(request),
+            Line::Control(Control::Reboot) => {
+                self.is_rebooting = true;
+                self.progress = Progress::Booting;
+                self.machine.start_job(Job::Reboot);
+            }
+            Line::Prompt => return self.take_prompt(),
+            Line::Control(_) | Line::Text(_) | Line::Ready => {}
+        }
+        Ok(())
+    }
+
+    /// Types the next command, or lets the kernel draw.
+    fn take_prompt(&mut self) -> anyhow::Result<()> {
+        let Some(command) = self.commands.pop_front() else {
+            self.progress = Progress::Drawing(Instant::now() + DRAWING_TIME);
+            return Ok(());
+        };
+        eprintln!("Typing `{command}`.");
+        self.machine.type_in(format!("{command}\n").as_bytes())?;
+        self.typed = Some(command);
+        Ok(())
+    }
+
+    /// Says in words what the kernel is doing, for a time-out.
+    fn whereabouts(&self) -> String {
+        match (self.progress, &self.typed) {
+            (Progress::Booting, _) => "before the kernel's first line".to_owned(),
+            (_, None) => "before the kernel's first prompt".to_owned(),
+            (_, Some(command)) => format!("behind the command `{command}`"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn semicolons_part_commands() {
+        let words = ["heap map; frames".to_owned(), ";; stress 1 ;".to_owned()];
+        assert_eq!(commands(&words), ["heap map", "frames", "stress 1"]);
+        assert_eq!(commands(&[]).len(), 0);
+        assert_eq!(commands(&[String::new()]).len(), 0);
+    }
+}
