@@ -54,7 +54,13 @@ mod tests {
             Some(Request::Nmi(7))
         );
         let all: Vec<u8> = (0..=255).collect();
-        for bytes in [&all[..], b"", b"heap map\n", br"\x41 \\ \", b" two  spaces "] {
+        for bytes in [
+            &all[..],
+            b"",
+            b"heap map\n",
+            br"\x41 \\ \",
+            b" two  spaces ",
+        ] {
             assert_eq!(
                 Request::parse(&Ask::Type(bytes).to_string()),
                 Some(Request::Type(bytes.to_vec()))

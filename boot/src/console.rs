@@ -15,11 +15,12 @@ use crate::machine::{Event, Events, Machine};
 use crate::monitor::{self, Job};
 use crate::options::{Accelerator, Firmware, MachineOptions, RunOptions};
 use crate::outcome::Outcome;
+use crate::output::note;
 use crate::serial::{Control, Line, Serial};
 use crate::style::{self, Style};
 use crate::symbols::Symbols;
 use crate::terminal::KeyByKey;
-use crate::{disk_image, gdb, kernel_elf, leash, qemu};
+use crate::{disk_image, gdb, kernel_elf, leash, output, qemu};
 
 /// Runs the kernel, and returns this program's exit code.
 pub(crate) fn run(options: &RunOptions) -> anyhow::Result<u8> {
@@ -52,7 +53,7 @@ pub(crate) fn run(options: &RunOptions) -> anyhow::Result<u8> {
     };
     let style = style::stderr();
     let message = outcome.message();
-    eprintln!(
+    note!(
         "{}",
         if outcome == Outcome::Passed {
             style.good(&message)
@@ -114,9 +115,9 @@ fn announce(options: &RunOptions) {
     } else {
         "To leave: `exit` at the prompt, or Ctrl-C."
     };
-    eprintln!("Booting with {}. {leaving}", describe(machine));
+    note!("Booting with {}. {leaving}", describe(machine));
     if machine.gdb {
-        eprintln!("Waiting for gdb on port 1234: run `make gdb` in another terminal.");
+        note!("Waiting for gdb on port 1234: run `make gdb` in another terminal.");
     }
 }
 
@@ -217,7 +218,7 @@ impl<'a> Console<'a> {
                     let complaint = machine.kill(events);
                     self.end_open_line();
                     if !complaint.is_empty() {
-                        eprintln!("QEMU said: {complaint}");
+                        note!("QEMU said: {complaint}");
                     }
                     self.show_firmware();
                     let (limit, during) = limit
@@ -246,7 +247,10 @@ impl<'a> Console<'a> {
             self.options.machine.boot_limit,
             "before the kernel's first line",
         );
-        whole.into_iter().chain([boot]).min_by_key(|limit| limit.end)
+        whole
+            .into_iter()
+            .chain([boot])
+            .min_by_key(|limit| limit.end)
     }
 
     /// Shows new output.
@@ -285,7 +289,7 @@ impl<'a> Console<'a> {
             }
             Control::Ask(request) => machine.grant(request),
             Control::Reboot => {
-                eprintln!("Starting the machine again, as the kernel asks.");
+                note!("Starting the machine again, as the kernel asks.");
                 self.is_rebooting = true;
                 self.boot_start = Instant::now();
                 if let Some(gate) = &self.gate {
@@ -323,24 +327,17 @@ impl<'a> Console<'a> {
     fn show_firmware(&self) {
         let firmware = self.serial.firmware_tail();
         if !self.serial.is_kernel() && !firmware.is_empty() {
-            eprintln!(
-                "The kernel was not reached. Firmware and boot loader said last:\n{firmware}"
-            );
+            note!("The kernel was not reached. Firmware and boot loader said last:\n{firmware}");
         }
     }
 
     /// Writes to the standard output, without colours where they are not wanted.
     fn write(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
-        let mut stdout = std::io::stdout().lock();
-        let is_terminal = std::io::stdout().is_terminal();
-        let written = if is_terminal && self.style.is_coloured() {
-            stdout.write_all(bytes)
+        if std::io::stdout().is_terminal() && self.style.is_coloured() {
+            output::write(bytes)
         } else {
-            stdout.write_all(&self.escapes.pass(bytes))
-        };
-        written
-            .and_then(|()| stdout.flush())
-            .context("cannot write to the standard output")
+            output::write(&self.escapes.pass(bytes))
+        }
     }
 }
 

@@ -155,7 +155,8 @@ pub(crate) fn run(
         }
     }
     // The kernel takes Ctrl-D for the end on an empty line only.
-    let has_ended = !(is_in_line && portion == Portion::Lines) || gate.pass(vec![b'\n'], &type_in).is_ok();
+    let has_ended =
+        !(is_in_line && portion == Portion::Lines) || gate.pass(vec![b'\n'], &type_in).is_ok();
     if has_ended {
         // Fails where QEMU has ended already.
         drop(gate.pass(vec![END_OF_TRANSMISSION], &type_in));

@@ -7,6 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, bail};
 
+use crate::output::note;
 use crate::{disk_image, kernel_elf, qemu};
 
 /// Where the kernel asks the boot loader to put it (`kernel/src/boot.rs`).
@@ -35,10 +36,10 @@ pub(crate) fn attach(elf: &Path) -> anyhow::Result<u8> {
     } else {
         base.to_owned()
     };
-    eprintln!(
+    note!(
         "Attaching to QEMU on port 1234 (start it with `make run GDB=1`); the kernel's image lies at {base}."
     );
-    eprintln!("gdb stops at the kernel's entry; `continue` runs on.");
+    note!("gdb stops at the kernel's entry; `continue` runs on.");
     let error = Command::new("gdb").args(arguments(elf, &base)).exec();
     bail!("cannot start gdb: {error}");
 }

@@ -21,6 +21,7 @@ use crate::ask::Request;
 use crate::feed::{self, Gate, Portion};
 use crate::monitor::{Job, Monitor};
 use crate::outcome::Outcome;
+use crate::output::note;
 
 /// How many pieces of input may wait for the guest to take them.
 const WAITING_PIECES: usize = 16;
@@ -169,7 +170,7 @@ impl Machine {
             Request::Nmi(count) => self.start_job(Job::Nmi(count)),
             Request::Type(bytes) => {
                 if let Err(error) = self.type_in(&bytes) {
-                    eprintln!("Cannot type what the kernel asks for: {error:#}.");
+                    note!("Cannot type what the kernel asks for: {error:#}.");
                 }
             }
         }

@@ -27,6 +27,7 @@
 //! | [`test_run`] | a test run: boots, limits, the report |
 //! | [`screenshot`] | a run that ends with a picture of the screen |
 //! | [`png`] | the size of a picture |
+//! | [`output`] | writing to the standard output, which may be closed |
 //! | [`style`] | colour, where it is wanted |
 //! | [`tally`] | the sum of several test runs' results |
 //! | [`gdb`] | gdb, attached with symbols |
@@ -48,6 +49,7 @@ mod memory_size;
 mod monitor;
 mod options;
 mod outcome;
+mod output;
 mod png;
 #[path = "../../kernel/src/protocol.rs"]
 #[expect(unreachable_pub, reason = "public in the kernel's library")]
@@ -66,6 +68,7 @@ mod test_run;
 use std::process::ExitCode;
 
 use options::{Command, RunnerKind};
+use output::{note, say};
 
 /// Trouble before QEMU starts: a bad flag, no firmware, no kernel.
 const EXIT_TROUBLE: u8 = 2;
@@ -74,8 +77,9 @@ fn main() -> ExitCode {
     terminal::restore_on_panic();
     match run(options::parse()) {
         Ok(code) => ExitCode::from(code),
+        Err(error) if error.is::<output::Closed>() => ExitCode::from(output::EXIT_CLOSED),
         Err(error) => {
-            eprintln!("{} {error:#}", style::stderr().bad("error:"));
+            note!("{} {error:#}", style::stderr().bad("error:"));
             ExitCode::from(EXIT_TROUBLE)
         }
     }
@@ -86,7 +90,11 @@ fn run(command: Command) -> anyhow::Result<u8> {
     match command {
         Command::Image(image) => {
             for path in disk_image::make_all(&image.elf, image.boot)? {
-                println!("{}", path.display());
+                match say!("{}", path.display()) {
+                    // The images are made; who does not read on knows enough.
+                    Err(error) if error.is::<output::Closed>() => break,
+                    other => other?,
+                }
             }
             Ok(0)
         }

@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::machine::Event;
+use crate::output::note;
 
 /// How long QEMU may take for an answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
@@ -57,7 +58,7 @@ impl fmt::Display for Job {
 /// Says what is in the way of a job.
 pub(crate) fn report(job: &Job, result: &anyhow::Result<()>) {
     if let Err(error) = result {
-        eprintln!("QEMU's monitor cannot {job}: {error:#}.");
+        note!("QEMU's monitor cannot {job}: {error:#}.");
     }
 }
 
@@ -111,7 +112,12 @@ fn socket(folder: &Path) -> PathBuf {
 fn doubled_commas(path: &Path) -> OsString {
     use std::os::unix::ffi::OsStringExt;
     let bytes = path.as_os_str().as_bytes();
-    OsString::from_vec(bytes.split(|&byte| byte == b',').collect::<Vec<_>>().join(&b",,"[..]))
+    OsString::from_vec(
+        bytes
+            .split(|&byte| byte == b',')
+            .collect::<Vec<_>>()
+            .join(&b",,"[..]),
+    )
 }
 
 /// Does jobs until there is nobody left to give any.
@@ -128,7 +134,11 @@ fn work(socket: Option<&Path>, jobs: &Receiver<Job>, events: &Sender<Event>) {
 }
 
 /// Does a job, and connects first if need be.
-fn run(socket: Option<&Path>, connection: &mut Option<Connection>, job: &Job) -> anyhow::Result<()> {
+fn run(
+    socket: Option<&Path>,
+    connection: &mut Option<Connection>,
+    job: &Job,
+) -> anyhow::Result<()> {
     let connection = match connection {
         Some(connection) => connection,
         None => {

@@ -12,6 +12,7 @@ use crate::machine::{Event, Events, Machine};
 use crate::monitor::{self, Job};
 use crate::options::ScreenshotOptions;
 use crate::outcome::Outcome;
+use crate::output::note;
 use crate::serial::{Control, Line, Serial};
 use crate::{console, disk_image, kernel_elf, leash, png, qemu, style};
 
@@ -52,7 +53,7 @@ pub(crate) fn run(options: &ScreenshotOptions) -> anyhow::Result<u8> {
         ovmf: ovmf.as_ref(),
         arguments: "",
     };
-    eprintln!("Booting with {}.", console::describe(&machine));
+    note!("Booting with {}.", console::describe(&machine));
     leash::follow_parent();
     let events = Events::new()?;
     let session = Session {
@@ -74,11 +75,13 @@ pub(crate) fn run(options: &ScreenshotOptions) -> anyhow::Result<u8> {
     }
     let content = fs::read(picture.path()).context("cannot read the picture that QEMU wrote")?;
     let Some((width, height)) = png::size(&content) else {
-        bail!("QEMU wrote something, but no PNG: is this a QEMU of version 7.1 or later, built with libpng?");
+        bail!(
+            "QEMU wrote something, but no PNG: is this a QEMU of version 7.1 or later, built with libpng?"
+        );
     };
     // Copied, not renamed: the temporary file may be read by its owner alone.
     fs::write(&output, content).with_context(|| format!("cannot write {}", output.display()))?;
-    eprintln!(
+    note!(
         "Wrote {}: {width} x {height} pixels.",
         options.output.display()
     );
@@ -88,10 +91,7 @@ pub(crate) fn run(options: &ScreenshotOptions) -> anyhow::Result<u8> {
 /// Says how a run without a picture ended, and returns the exit code.
 fn end(outcome: &Outcome) -> u8 {
     let style = style::stderr();
-    eprintln!(
-        "{} There is no picture.",
-        style.bad(&outcome.message())
-    );
+    note!("{} There is no picture.", style.bad(&outcome.message()));
     match outcome.exit_code() {
         0 => EXIT_TOO_EARLY,
         code => code,
@@ -162,8 +162,7 @@ impl Session {
                 }
                 Event::Timeout if matches!(self.progress, Progress::Drawing(_)) => {
                     self.progress = Progress::Writing;
-                    self.machine
-                        .start_job(Job::Screenshot(picture.to_owned()));
+                    self.machine.start_job(Job::Screenshot(picture.to_owned()));
                 }
                 Event::JobDone(Job::Screenshot(_), result) => {
                     self.machine.kill(events);
@@ -213,7 +212,7 @@ impl Session {
             self.progress = Progress::Drawing(Instant::now() + DRAWING_TIME);
             return Ok(());
         };
-        eprintln!("Typing `{command}`.");
+        note!("Typing `{command}`.");
         self.machine.type_in(format!("{command}\n").as_bytes())?;
         self.typed = Some(command);
         Ok(())

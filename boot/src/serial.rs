@@ -303,10 +303,7 @@ mod tests {
 
     #[test]
     fn requests_are_known() {
-        assert_eq!(
-            Control::parse("@ask nmi 5"),
-            Control::Ask(Request::Nmi(5))
-        );
+        assert_eq!(Control::parse("@ask nmi 5"), Control::Ask(Request::Nmi(5)));
         assert_eq!(
             Control::parse(r"@ask type exit\x0a"),
             Control::Ask(Request::Type(b"exit\n".to_vec()))

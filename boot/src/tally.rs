@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
+use crate::output::say;
+
 /// Passed, failed and skipped tests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Sum {
@@ -86,21 +88,21 @@ pub(crate) fn run(logs: &[PathBuf]) -> anyhow::Result<u8> {
     for path in logs {
         let log = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         let step = Sum::of_log(&String::from_utf8_lossy(&log));
-        println!(
+        say!(
             "{:24} {:5} passed, {} failed{}",
             name(path),
             step.passed,
             step.failed,
             step.skipped_part()
-        );
+        )?;
         sum.add(step);
     }
-    println!(
+    say!(
         "{} passed, {} failed{}",
         sum.passed,
         sum.failed,
         sum.skipped_part()
-    );
+    )?;
     Ok(u8::from(sum.failed > 0))
 }
 

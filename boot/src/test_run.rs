@@ -15,6 +15,7 @@ use crate::machine::{Event, Events, Machine};
 use crate::monitor;
 use crate::options::TestOptions;
 use crate::outcome::Outcome;
+use crate::output::{note, say};
 use crate::serial::{Control, Line, Serial};
 use crate::style::{self, Style};
 use crate::symbols::Symbols;
@@ -41,7 +42,7 @@ pub(crate) fn run(options: &TestOptions) -> anyhow::Result<u8> {
         let outcome = Outcome::QemuMissing {
             program: options.machine.qemu.clone(),
         };
-        eprintln!("{}", style::stderr().bad(&outcome.message()));
+        note!("{}", style::stderr().bad(&outcome.message()));
         return Ok(outcome.exit_code());
     };
     leash::follow_parent();
@@ -97,33 +98,33 @@ impl TestRun<'_> {
     fn run(mut self) -> anyhow::Result<u8> {
         let start = Instant::now();
         if !self.options.list {
-            println!(
+            say!(
                 "\nbooting with {}",
                 console::describe(&self.options.machine)
-            );
+            )?;
         }
         while let Some(boot) = self.flow.next_boot().cloned() {
             let outcome = self.boot(&boot)?;
             self.flow.end(&outcome);
-            self.report_verdicts();
+            self.report_verdicts()?;
             match outcome {
                 Outcome::Interrupted { .. }
                 | Outcome::QemuMissing { .. }
                 | Outcome::QemuFailed { .. } => {
-                    eprintln!("{}", style::stderr().bad(&outcome.message()));
-                    self.report(start);
+                    note!("{}", style::stderr().bad(&outcome.message()));
+                    self.report(start)?;
                     return Ok(outcome.exit_code());
                 }
                 _ => {}
             }
         }
         if self.options.list {
-            return Ok(self.list());
+            return self.list();
         }
-        self.report(start);
+        self.report(start)?;
         let is_empty = self.flow.planned().len() == 0;
         if is_empty && self.options.filters.is_empty() && self.options.skip.is_empty() {
-            eprintln!(
+            note!(
                 "{}",
                 style::stderr().bad("The kernel has no tests; that cannot be right.")
             );
@@ -174,7 +175,7 @@ impl TestRun<'_> {
                             }
                             _ => {}
                         }
-                        self.take(line);
+                        self.take(line)?;
                     }
                 }
                 Event::JobDone(job, result) => monitor::report(&job, &result),
@@ -194,7 +195,7 @@ impl TestRun<'_> {
                 Event::Timeout => {
                     let complaint = machine.kill(&self.events);
                     if !complaint.is_empty() {
-                        eprintln!("QEMU said: {complaint}");
+                        note!("QEMU said: {complaint}");
                     }
                     self.show_firmware(&serial);
                     return Ok(Outcome::TimedOut {
@@ -229,14 +230,14 @@ impl TestRun<'_> {
     }
 
     /// Takes a line from the console.
-    fn take(&mut self, line: Line) {
+    fn take(&mut self, line: Line) -> anyhow::Result<()> {
         match line {
             Line::Control(control) => {
                 if let Control::Image(base) = control {
                     self.symbols.set_base(base);
                 }
                 self.flow.control(control);
-                self.report_verdicts();
+                self.report_verdicts()?;
             }
             Line::Text(text) => {
                 let text = self.symbols.annotated(&text);
@@ -246,16 +247,17 @@ impl TestRun<'_> {
                     } else {
                         without_escapes(text.as_bytes())
                     };
-                    println!("{shown}");
+                    say!("{shown}")?;
                 }
                 self.flow.text(without_escapes(text.as_bytes()));
             }
             Line::Ready | Line::Prompt => {}
         }
+        Ok(())
     }
 
     /// Shows the verdicts that have come since the last call.
-    fn report_verdicts(&mut self) {
+    fn report_verdicts(&mut self) -> anyhow::Result<()> {
         let new = self
             .flow
             .finished()
@@ -272,27 +274,26 @@ impl TestRun<'_> {
             let time = time
                 .map(|(time, _)| format!(" ({} ms)", time.as_millis()))
                 .unwrap_or_default();
-            println!("test {} ... {verdict}{time}", test.name);
+            say!("test {} ... {verdict}{time}", test.name)?;
         }
+        Ok(())
     }
 
     /// Shows what came before the kernel, if there was a kernel to come.
     fn show_firmware(&self, serial: &Serial) {
         let firmware = serial.firmware_tail();
         if !serial.is_kernel() && !firmware.is_empty() {
-            eprintln!(
-                "The kernel was not reached. Firmware and boot loader said last:\n{firmware}"
-            );
+            note!("The kernel was not reached. Firmware and boot loader said last:\n{firmware}");
         }
     }
 
     /// Prints the names of the tests, as Rust's own test programs do, and returns the exit code.
-    fn list(&self) -> u8 {
+    fn list(&self) -> anyhow::Result<u8> {
         for name in self.flow.planned() {
-            println!("{name}: test");
+            say!("{name}: test")?;
         }
-        println!("\n{} tests, 0 benchmarks", self.flow.planned().len());
-        u8::from(self.failures().next().is_some())
+        say!("\n{} tests, 0 benchmarks", self.flow.planned().len())?;
+        Ok(u8::from(self.failures().next().is_some()))
     }
 
     /// Returns the tests that failed.
@@ -304,59 +305,61 @@ impl TestRun<'_> {
     }
 
     /// Prints the failures in full, the times and the sum.
-    fn report(&self, start: Instant) {
+    fn report(&self, start: Instant) -> anyhow::Result<()> {
         let failed = self.failures().count();
         let passed = self.flow.finished().len() - failed;
         if failed > 0 {
-            self.report_failures();
+            self.report_failures()?;
         }
-        self.report_times();
+        self.report_times()?;
         let verdict = if failed == 0 {
             self.style.good("ok")
         } else {
             self.style.bad("FAILED")
         };
-        println!(
+        say!(
             "\ntest result: {verdict}. {passed} passed; {failed} failed; 0 ignored; 0 measured; finished in {:.2}s\n",
             start.elapsed().as_secs_f64()
-        );
+        )
     }
 
     /// Prints each failure's reason and output, then the names.
-    fn report_failures(&self) {
-        println!("\nfailures:");
+    fn report_failures(&self) -> anyhow::Result<()> {
+        say!("\nfailures:")?;
         for test in self.failures() {
-            println!("\n---- {} ----", test.name);
-            println!("{}", test.failure.as_deref().unwrap_or_default());
+            say!("\n---- {} ----", test.name)?;
+            say!("{}", test.failure.as_deref().unwrap_or_default())?;
             if !test.output.is_empty() {
-                println!("\n{}", test.output.join("\n"));
+                say!("\n{}", test.output.join("\n"))?;
             }
         }
-        println!("\nfailures:");
+        say!("\nfailures:")?;
         for test in self.failures() {
-            println!("    {}", test.name);
+            say!("    {}", test.name)?;
         }
+        Ok(())
     }
 
     /// Prints the slowest tests and the time that booting took.
-    fn report_times(&self) {
+    fn report_times(&self) -> anyhow::Result<()> {
         let mut times = self.times.clone();
         times.sort_by_key(|(time, _)| core::cmp::Reverse(*time));
         if times.len() > 1 && !self.options.quiet {
-            println!("\nslowest tests:");
+            say!("\nslowest tests:")?;
             for (time, name) in times.iter().take(SLOWEST) {
-                println!("{:>8} ms  {name}", time.as_millis());
+                say!("{:>8} ms  {name}", time.as_millis())?;
             }
         }
         if let (Some(first), all) = (self.boot_times.first(), &self.boot_times) {
             let sum: Duration = all.iter().sum();
-            println!(
+            say!(
                 "boots: {}, the first in {:.1} s, all in {:.1} s",
                 all.len(),
                 first.as_secs_f64(),
                 sum.as_secs_f64()
-            );
+            )?;
         }
+        Ok(())
     }
 }
 

@@ -36,7 +36,9 @@ fn with_qemu(
 /// How the next job ended.
 fn result(events: &Receiver<Event>) -> Result<Job, String> {
     match events.recv_timeout(Duration::from_secs(60)) {
-        Ok(Event::JobDone(job, result)) => result.map(|()| job).map_err(|error| format!("{error:#}")),
+        Ok(Event::JobDone(job, result)) => {
+            result.map(|()| job).map_err(|error| format!("{error:#}"))
+        }
         other => panic!("no job done: {other:?}"),
     }
 }
@@ -51,12 +53,18 @@ fn lines_are_told_apart() {
         Ok(Message::Return)
     );
     assert_eq!(
-        parse(r#"{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "RESET", "data": {"guest": false}}"#),
+        parse(
+            r#"{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "RESET", "data": {"guest": false}}"#
+        ),
         Ok(Message::Event)
     );
     assert_eq!(
-        parse(r#"{"error": {"class": "CommandNotFound", "desc": "The command fly has not been found"}}"#),
-        Ok(Message::Error("The command fly has not been found".to_owned()))
+        parse(
+            r#"{"error": {"class": "CommandNotFound", "desc": "The command fly has not been found"}}"#
+        ),
+        Ok(Message::Error(
+            "The command fly has not been found".to_owned()
+        ))
     );
     for nonsense in ["", "hello", "[1]", "{}", r#"{"error": 5}"#, "{\"return\": "] {
         assert!(Message::parse(nonsense).is_err(), "{nonsense}");
@@ -99,9 +107,15 @@ fn reboot_allows_resets_until_the_kernel_is_back() {
         assert_eq!(result(&events), Ok(job));
     }
     let heard = qemu.join().expect("no panic");
-    assert_eq!(heard[1], r#"{"arguments":{"reboot":"reset"},"execute":"set-action"}"#);
+    assert_eq!(
+        heard[1],
+        r#"{"arguments":{"reboot":"reset"},"execute":"set-action"}"#
+    );
     assert_eq!(heard[2], r#"{"arguments":{},"execute":"system_reset"}"#);
-    assert_eq!(heard[3], r#"{"arguments":{"reboot":"shutdown"},"execute":"set-action"}"#);
+    assert_eq!(
+        heard[3],
+        r#"{"arguments":{"reboot":"shutdown"},"execute":"set-action"}"#
+    );
 }
 
 #[test]
