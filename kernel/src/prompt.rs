@@ -91,6 +91,18 @@ const COMMANDS: &[Command] = &[
         run: history,
     },
     Command {
+        name: "panic",
+        arguments: "",
+        summary: "have the kernel panic",
+        run: panic,
+    },
+    Command {
+        name: "fault",
+        arguments: "triple",
+        summary: "have the processor fault",
+        run: fault,
+    },
+    Command {
         name: "reboot",
         arguments: "",
         summary: "start the machine again",
@@ -228,6 +240,18 @@ fn history<'a>(session: &Session, arguments: &'a str) -> Result<(), ArgumentErro
         println!("{:>4}  {line}", number + 1);
     }
     Ok(())
+}
+
+/// `panic`
+fn panic<'a>(_: &Session, arguments: &'a str) -> Result<(), ArgumentError<'a>> {
+    command_line::no_arguments(arguments)?;
+    panic!("as typed at the prompt");
+}
+
+/// `fault triple`
+fn fault<'a>(_: &Session, arguments: &'a str) -> Result<(), ArgumentError<'a>> {
+    command_line::no_arguments(arguments.strip_prefix("triple").unwrap_or(arguments))?;
+    power::triple_fault()
 }
 
 /// `reboot`
