@@ -1,0 +1,81 @@
+//! Runs that are stopped from outside, and the QEMU that must not be left behind.
+
+use core::time::Duration;
+use std::os::unix::process::ExitStatusExt;
+use std::thread;
+
+use rustix::process::{Signal, kill_process};
+
+use super::run_kernel;
+use super::session::{Running, find, run};
+
+/// Waits until no QEMU with this name is left.
+#[track_caller]
+fn wait_until_gone(name: &str) {
+    for _ in 0..6000 {
+        if find(name).is_empty() {
+            return;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    panic!("QEMU `{name}` has outlived its program by a minute");
+}
+
+#[test]
+#[ignore = "needs a kernel: `make test` has one"]
+fn interrupt_is_130_and_takes_qemu_along() {
+    let running = Running::until_ready(run_kernel(&[]), "interrupted");
+    running.qemu();
+    running.signal(Signal::INT);
+    let (status, name) = running.wait();
+    assert_eq!(status.code(), Some(130));
+    assert_eq!(find(&name), [], "QEMU must be gone when the program is");
+}
+
+#[test]
+#[ignore = "needs a kernel: `make test` has one"]
+fn killed_program_takes_qemu_along() {
+    let running = Running::until_ready(run_kernel(&[]), "killed");
+    running.qemu();
+    running.signal(Signal::KILL);
+    let (status, name) = running.wait();
+    assert_eq!(status.signal(), Some(9));
+    wait_until_gone(&name);
+}
+
+#[test]
+#[ignore = "needs a kernel: `make test` has one"]
+fn killed_qemu_is_125() {
+    let running = Running::until_ready(run_kernel(&[]), "killed-qemu");
+    kill_process(running.qemu(), Signal::KILL).expect("can send a signal");
+    assert_eq!(running.wait().0.code(), Some(125));
+}
+
+#[test]
+#[ignore = "needs a kernel: `make test` has one"]
+fn closed_output_ends_the_run_and_qemu() {
+    use std::io::Write;
+    let running = Running::until_ready(run_kernel(&[]), "unread");
+    let (mut program, mut input, name) = running.stop_reading();
+    // Something must be said for the program to notice.
+    input.write_all(b"help\n").expect("can type");
+    assert_eq!(program.wait().expect("can wait").code(), Some(141));
+    wait_until_gone(&name);
+}
+
+#[test]
+#[ignore = "needs a kernel: `make test` has one"]
+fn paths_of_images_may_go_unread() {
+    let mut command = super::with_kernel("image", &["--boot", "bios"]);
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let output = command.stdout(writer).output().expect("can run");
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    // And where they are read, they are there.
+    let end = run(super::with_kernel("image", &["--boot", "bios"]), "");
+    assert!(
+        std::path::Path::new(end.console.trim()).is_file(),
+        "{end:?}"
+    );
+}
