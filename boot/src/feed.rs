@@ -179,9 +179,9 @@ fn piece_of_line(input: &mut impl BufRead) -> io::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use core::time::Duration;
     use std::sync::mpsc::{Receiver, channel};
     use std::thread;
-    use std::time::Duration;
 
     use super::*;
 

@@ -35,7 +35,7 @@ pub(crate) enum Command {
 
 /// The exit codes, for `--help`; `outcome` defines them.
 const EXIT_CODES: &str = "Exit codes: 0 passed; 1 to 63 the kernel's own (1: a test failed); 2 bad usage; \
-    101 panicked; 102 triple fault; 124 timed out; 125 QEMU missing or not starting; 130 Ctrl-C.";
+    101 panicked; 102 triple fault; 124 timed out; 125 QEMU missing or not starting; 130 Ctrl-C; 141 output closed.";
 
 /// The firmware that a machine starts with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

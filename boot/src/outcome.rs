@@ -10,6 +10,7 @@
 //! | 124 | out of time |
 //! | 125 | QEMU is missing, would not start, broke down, or ended at a reboot |
 //! | 128 + N | stopped from outside by signal N (130 is Ctrl-C) |
+//! | 141 | nobody reads the standard output any more; not an outcome either, see [`crate::output`] |
 
 use core::time::Duration;
 use std::os::unix::process::ExitStatusExt;
