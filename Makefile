@@ -8,6 +8,7 @@
 # TESTS='heap frames' chooses tests for `make kernel-test`, by parts of their names. FUZZ_SECONDS=60 and FUZZ_TARGET=heap are
 # how long and with what `make fuzz` searches. BENCH_ONLY=ours,talc, BENCH_WORKLOADS=lifo,traces/rustc and BENCH_ROUNDS=7 are what
 # `make bench` measures; BENCH_LIST=1 lists what there is. HEAPS=floor,talc and WORKLOADS=lifo-16 choose what `make icount` counts.
+# OUTPUT=target/screenshot.png and COMMANDS='heap; frames' are what `make screenshot` writes, and types before.
 # ROUNDS=41 is how often `make bench-ripgrep` runs each ripgrep, PROFILE=release or release-lto how it builds them.
 
 SHELL := bash
