@@ -35,7 +35,10 @@ fn interrupt_is_130_and_takes_qemu_along() {
 #[test]
 #[ignore = "needs a kernel: `make test` has one"]
 fn killed_program_takes_qemu_along() {
-    let running = Running::until_ready(run_kernel(&[]), "killed");
+    let mut command = run_kernel(&[]);
+    // Who is killed leaves temporary files behind.
+    command.env("TMPDIR", super::folder("killed"));
+    let running = Running::until_ready(command, "killed");
     running.qemu();
     running.signal(Signal::KILL);
     let (status, name) = running.wait();
