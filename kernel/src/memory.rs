@@ -25,6 +25,9 @@ pub mod page;
 pub mod page_tables;
 pub mod window;
 
+#[cfg(test)]
+mod machines;
+
 #[cfg(target_os = "none")]
 pub mod guarded_stack;
 #[cfg(target_os = "none")]

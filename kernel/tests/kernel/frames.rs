@@ -18,6 +18,8 @@ pub(crate) const TESTS: &[Test] = tests! {
     wrong_frees_are_refused,
     pointers_and_frames_match,
     holes_of_the_map_are_not_managed,
+    every_usable_frame_is_accounted_for,
+    every_frame_of_the_machine_holds_what_is_written,
 };
 
 fn frames_are_distinct_and_come_back() {
@@ -129,4 +131,85 @@ fn holes_of_the_map_are_not_managed() {
         let refused = with_frames(|all| all.free_frame(hole.first));
         assert_eq!(refused, Err(FreeError::NotManaged(hole.first)));
     }
+}
+
+/// Parts of a frame, of which one word each is written: a large machine has many frames.
+const PARTS: usize = 8;
+
+/// What belongs in a part of a frame: other frames, and other parts, have something else there.
+const fn word_of(frame: Frame, part: usize, pass: u64) -> u64 {
+    (frame.number() << 16 | part as u64) ^ pass.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+/// Writes every part of a frame, and the number of another frame into its last word.
+fn write_frame(frame: Frame, pass: u64, next: u64) {
+    let words = frame_pointer(frame).cast::<u64>();
+    for part in 0..PARTS {
+        // SAFETY: the frame is ours alone, mapped, and 512 words long.
+        unsafe {
+            words
+                .add(64 * part)
+                .write_volatile(word_of(frame, part, pass));
+        };
+    }
+    // SAFETY: as above.
+    unsafe { words.add(511).write_volatile(next) };
+}
+
+/// Checks what [`write_frame`] wrote, and returns the number of the other frame.
+fn check_frame(frame: Frame, pass: u64) -> u64 {
+    let words = frame_pointer(frame).cast::<u64>();
+    for part in 0..PARTS {
+        // SAFETY: the frame is ours alone, mapped, and written.
+        let word = unsafe { words.add(64 * part).read_volatile() };
+        assert_eq!(word, word_of(frame, part, pass), "part {part} of {frame}");
+    }
+    // SAFETY: as above.
+    unsafe { words.add(511).read_volatile() }
+}
+
+/// Takes every free frame of the machine, writes all, and only then reads all back: frames that were one memory would show. The
+/// second pass writes other values in the opposite order. What frames there are is written down in the frames themselves.
+fn every_frame_of_the_machine_holds_what_is_written() {
+    const NONE: u64 = u64::MAX;
+    let before = physical::counts();
+    let (mut last, mut count) = (NONE, 0);
+    while let Ok(frame) = with_frames(|all| all.allocate_frame()) {
+        write_frame(frame, 1, last);
+        (last, count) = (frame.number(), count + 1);
+    }
+    assert_eq!((count, physical::counts().free), (before.free, 0));
+    let (mut next, mut first) = (last, NONE);
+    while next != NONE {
+        let frame = Frame::from_number(next);
+        next = check_frame(frame, 1);
+        write_frame(frame, 2, first);
+        first = frame.number();
+    }
+    let mut next = first;
+    while next != NONE {
+        let frame = Frame::from_number(next);
+        next = check_frame(frame, 2);
+        assert_eq!(with_frames(|all| all.free_frame(frame)), Ok(()));
+    }
+    assert_eq!(physical::counts(), before);
+}
+
+fn every_usable_frame_is_accounted_for() {
+    let empty = physical::account();
+    let map = physical::memory_map().expect("the map is kept at boot");
+    assert_eq!(empty.usable, map.usable_frames());
+    assert!(empty.is_balanced(), "{empty}");
+    let small: Vec<Vec<u8>> = (1..500).map(|size| alloc::vec![1; size]).collect();
+    let large = alloc::vec![1_u8; 3 << 20];
+    let full = physical::account();
+    assert!(full.is_balanced(), "{full}");
+    assert!(full.heap >= empty.heap + 768);
+    drop((small, large));
+    let frame = with_frames(|all| all.allocate_frame()).expect("there are frames");
+    let lost = physical::account();
+    assert!(!lost.is_balanced(), "a frame is ours");
+    assert_eq!(lost.accounted() + 1, lost.usable);
+    assert_eq!(with_frames(|all| all.free_frame(frame)), Ok(()));
+    assert!(physical::account().is_balanced());
 }
