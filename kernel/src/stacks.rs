@@ -96,12 +96,14 @@ struct GuardedEntry {
 }
 
 impl GuardedEntry {
-    /// No stack.
-    const NONE: Self = Self {
-        start: AtomicU64::new(UNUSED),
-        end: AtomicU64::new(0),
-        name: [const { AtomicU64::new(0) }; NAME_WORDS],
-    };
+    /// Makes an entry without a stack.
+    const fn new() -> Self {
+        Self {
+            start: AtomicU64::new(UNUSED),
+            end: AtomicU64::new(0),
+            name: [const { AtomicU64::new(0) }; NAME_WORDS],
+        }
+    }
 
     /// Writes a stack down, if the entry has none.
     fn claim(&self, addresses: &Range<u64>, name: StackName) -> bool {
@@ -138,7 +140,7 @@ impl GuardedEntry {
 
 /// All guarded stacks.
 static GUARDED_STACKS: [GuardedEntry; MOST_GUARDED_STACKS] =
-    [const { GuardedEntry::NONE }; MOST_GUARDED_STACKS];
+    [const { GuardedEntry::new() }; MOST_GUARDED_STACKS];
 
 /// A call stack that is known.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -356,8 +356,9 @@ const fn span(level: u32) -> u64 {
 }
 
 /// Returns the number of the entry that leads to `page`, in a table of `level`.
-const fn index_in(level: u32, page: Page) -> usize {
-    (page.number() / span(level - 1)) as usize % ENTRIES
+fn index_in(level: u32, page: Page) -> usize {
+    let index = page.number() / span(level - 1) % ENTRIES as u64;
+    usize::try_from(index).unwrap_or(0)
 }
 
 /// Returns the numbers of the entries of a piece in its table of level 1.

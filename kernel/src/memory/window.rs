@@ -196,7 +196,7 @@ impl<'a> Window<'a> {
 /// Iterates over the arenas for a machine with `frames` frames, the smallest slots first: pages of a slot, and how many.
 fn arena_sizes(frames: u64) -> impl Iterator<Item = (u64, u64)> {
     let frames = frames.min(MOST_FRAMES);
-    (0..ARENAS as u32)
+    (0..ARENAS)
         .map(|number| SMALLEST_SLOT << number)
         // The last one is the first that has room for all frames at once.
         .take_while(move |slot_pages| *slot_pages == SMALLEST_SLOT || slot_pages / 2 <= frames)
