@@ -3,16 +3,48 @@
 //! ```text
 //!  boot loader's regions ──► memory_map ──► frame_allocator ──► heap_source ──► stack_alloc::Allocator ──► Box, Vec, …
 //!   (any order, any ends)   usable ranges   who has which frame   frames as       the global allocator
-//!                                                                 mapped memory
+//!                                                 │               memory
+//!                                                 ▼                 ▲
+//!                                               mapper ─────────────┘
+//!                          window ────────────►  │  ◄──────────── page_tables
+//!                      which addresses           ▼                which frame is behind which page
+//!                                          guarded_stack ──► call stacks of threads
 //! ```
 //!
 //! All physical memory is mapped once, by the boot loader, at [`PHYSICAL_MEMORY_BASE`]; a frame's memory is found by adding
-//! its address to that. So handing out memory maps nothing, and a block of 256 KiB is aligned wherever its frames are.
+//! its address to that. So handing out memory that lies together maps nothing, and a block of 256 KiB is aligned wherever its
+//! frames are.
+//!
+//! Where free frames are scattered, the [`mapper`] makes one piece of them, in a [window] of addresses of its own;
+//! so a request that there are frames for succeeds, however they lie. The same window has the call stacks of threads, each between
+//! pages that are not mapped.
+//!
+//! ```text
+//! 0xffff_8000_0000_0000   all physical memory, and what else the boot loader maps
+//! 0xffff_c800_0000_0000   the window: up to 31 TiB, by the machine's memory
+//! 0xffff_ffff_8000_0000   the kernel's image
+//! ```
+//!
+//! # Where every frame is
+//!
+//! | who | has | says |
+//! |---|---|---|
+//! | the [books] of frame allocator and window | frames set aside when booting | [`FrameAccount::books`](frame_account::FrameAccount::books) |
+//! | the frame allocator | what is free | `physical::counts` |
+//! | the heap | blocks and regions | `HEAP.statistics().bytes_held` |
+//! | the mapper | page tables, which go back with the last page below them | `mapper::table_frames` |
+//! | guarded call stacks | a mapping each | `stacks::guarded_frames` |
+//!
+//! `physical::account` asks all of them and checks the sum.
 //!
 //! # Lock order
 //!
-//! The heap's lock, then the frame allocator's. The heap asks for memory with its own lock held; the frame allocator has
-//! its books in frames set aside at boot and never allocates. So there is no loop between the two.
+//! The heap's lock, then the window's, then the frame allocator's. The heap asks for memory with its own lock held; mapper and
+//! frame allocator have their books in frames set aside at boot, and page tables come from the frame allocator, so neither
+//! allocates. So there is no loop between them. The table of call stacks has no lock at all.
+//!
+//! All three mask interrupts. What is done under them is bounded: constant, but for a few instructions for each page of the
+//! request itself.
 
 pub mod bit_tree;
 pub mod books;

@@ -8,9 +8,21 @@
 //!
 //! # Cost
 //!
-//! One look for the address, whatever was mapped before; then steps for each page of the request itself. The CPU forgets at
-//! most [`MOST_SINGLE_PAGES`] pages one by one; for more, it is made to forget all of its translations by loading CR3 again.
-//! That does, because no page here is marked as global.
+//! All of it is masked. One look for the address, whatever was mapped before; then steps for each page of the request itself.
+//! The CPU forgets at most [`MOST_SINGLE_PAGES`] pages one by one; for more, it is made to forget all of its translations by
+//! loading CR3 again. That does, because no page here is marked as global.
+//!
+//! Counted in a release build with `ICOUNT=1`, in instructions, on frames no two of which are neighbours:
+//!
+//! | pages | memory | map | unmap |
+//! |---|---|---|---|
+//! | 1 | 4 KiB | 2,837 | 1,290 |
+//! | 64 | 256 KiB, a block of the heap | 4,164 | 3,042 |
+//! | 256 | 1 MiB | 8,125 | 8,378 |
+//! | 2560 | 10 MiB | 60,728 | 74,234 |
+//!
+//! That is 25 to 30 a page, about 7,000 a MiB, and 900 for each new table (three for the first page). In whole blocks, mapping
+//! takes 16 a page.
 
 use core::ptr::NonNull;
 use core::sync::atomic::{Ordering, compiler_fence};

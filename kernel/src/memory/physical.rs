@@ -30,7 +30,7 @@ static FRAMES: Mutex<MaskingLock<FramesLock>, Option<FrameAllocator<'static>>> =
 static BOOKS: Once<Books> = Once::new();
 
 /// How many steps of a walk over all frames are made with interrupts masked at a time.
-pub const WALK_STEPS: usize = 64;
+pub const WALK_STEPS: usize = 16;
 
 /// The map that the frames came from.
 static MEMORY_MAP: Once<MemoryMap<'static>> = Once::new();
