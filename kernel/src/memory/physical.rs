@@ -149,11 +149,14 @@ pub fn frame_pointer(frame: Frame) -> NonNull<u8> {
     NonNull::new(pointer).expect("the mapping does not start at address 0")
 }
 
-/// Returns the frame that a pointer of [`frame_pointer`] is in; `None` for one that is below that mapping.
+/// Returns the frame that a pointer of [`frame_pointer`] is in; `None` for one that is not in that mapping, but below it or in
+/// the window.
 #[must_use]
 pub fn frame_of(pointer: NonNull<u8>) -> Option<Frame> {
-    let address = (pointer.addr().get() as u64).checked_sub(PHYSICAL_MEMORY_BASE)?;
-    Some(Frame::containing_address(address))
+    let address = pointer.addr().get() as u64;
+    (PHYSICAL_MEMORY_BASE..mapper::WINDOW_BASE)
+        .contains(&address)
+        .then(|| Frame::containing_address(address - PHYSICAL_MEMORY_BASE))
 }
 
 /// A block has as many bytes as the heap says.
