@@ -3,24 +3,29 @@
 //! Nothing here allocates, waits for a lock, or trusts more than it must. A failure while reporting a failure is reported
 //! shortly; one more just ends the run.
 
+use core::arch::asm;
 use core::fmt::{self, Write};
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use spin::Once;
 use x86_64::instructions::interrupts;
+use x86_64::registers::rflags;
 
 use crate::backtrace::Backtrace;
 use crate::console::Emergency;
 use crate::exception::Exception;
+use crate::failure_context::FailureContext;
+use crate::interrupts::handling;
 use crate::protocol::Exit;
-use crate::qemu;
+use crate::registers::Flags;
+use crate::{lookup, qemu, tasks};
 
-/// What went wrong. Displays as the report, without the backtrace.
+/// What went wrong. Displays as the report, in whole lines, without the backtrace.
 #[derive(Clone, Copy, Debug)]
 pub enum Failure<'a> {
     /// The code noticed.
-    Panic(&'a PanicInfo<'a>),
+    Panic(&'a Panic<'a>),
     /// The CPU noticed.
     Exception(&'a Exception),
 }
@@ -28,9 +33,31 @@ pub enum Failure<'a> {
 impl fmt::Display for Failure<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Panic(info) => write!(f, "panicked at {}", PanicLine(info)),
+            Self::Panic(panic) => panic.fmt(f),
             Self::Exception(exception) => exception.fmt(f),
         }
+    }
+}
+
+/// A panic, and where the CPU was.
+#[derive(Clone, Copy, Debug)]
+pub struct Panic<'a> {
+    /// What the code says.
+    pub info: &'a PanicInfo<'a>,
+    /// Who was running.
+    pub context: FailureContext,
+    /// The stack pointer in the panic handler.
+    pub stack_pointer: u64,
+    /// The flags there.
+    pub flags: u64,
+}
+
+impl fmt::Display for Panic<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "panicked at {}", PanicLine(self.info))?;
+        writeln!(f, "  {}", self.context)?;
+        let (stack_pointer, flags) = (self.stack_pointer, Flags(self.flags));
+        writeln!(f, "  RSP {stack_pointer:016x}   RFLAGS {flags}")
     }
 }
 
@@ -86,10 +113,15 @@ fn report_first(failure: &Failure<'_>, backtrace: Backtrace, console: &mut Emerg
     if let Some(observer) = OBSERVER.get() {
         (observer.before)(failure, console);
     }
-    let _ = write!(console, "{failure}\nbacktrace:\n{backtrace}");
+    let _ = write_report(console, failure, backtrace);
     OBSERVER.get().map_or(Exit::Panicked, |observer| {
         (observer.after)(failure, console)
     })
+}
+
+/// Writes the report.
+fn write_report(out: &mut dyn Write, failure: &Failure<'_>, backtrace: Backtrace) -> fmt::Result {
+    write!(out, "{failure}backtrace:\n{backtrace}")
 }
 
 /// Reports a failure of the report.
@@ -100,8 +132,35 @@ fn report_second(failure: &Failure<'_>, console: &mut Emergency) -> Exit {
     })
 }
 
+/// Returns who is running, given the stack pointer of what failed.
+pub fn context(stack_pointer: u64) -> FailureContext {
+    FailureContext {
+        handler: handling::current(),
+        task: tasks::running_name(),
+        stack: lookup::whereabouts(stack_pointer),
+    }
+}
+
 /// Panics come here.
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
-    report(Failure::Panic(info), Backtrace::here())
+    // First of all: what follows changes it.
+    let flags = rflags::read_raw();
+    let stack_pointer = stack_pointer();
+    let panic = Panic {
+        info,
+        context: context(stack_pointer),
+        stack_pointer,
+        flags,
+    };
+    report(Failure::Panic(&panic), Backtrace::here())
+}
+
+/// Reads the stack pointer.
+#[inline(always)]
+fn stack_pointer() -> u64 {
+    let value;
+    // SAFETY: copies a register.
+    unsafe { asm!("mov {}, rsp", out(reg) value, options(nomem, nostack, preserves_flags)) };
+    value
 }

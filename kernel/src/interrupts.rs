@@ -25,6 +25,7 @@
 
 // Pure.
 pub mod counts;
+pub mod handling;
 pub mod rate;
 pub mod table;
 pub mod vector;

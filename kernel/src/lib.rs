@@ -26,15 +26,19 @@ pub mod arguments;
 pub mod bench;
 pub mod command_line;
 pub mod exception;
+pub mod failure_context;
+pub mod fault;
 pub mod interrupts;
 pub mod line_editor;
 pub mod memory;
 pub mod protocol;
 pub mod random;
+pub mod registers;
 pub mod ring;
 pub mod stack_name;
 pub mod stress;
 pub mod tasks;
+pub mod whereabouts;
 
 // What touches the machine.
 #[cfg(target_os = "none")]
@@ -49,6 +53,8 @@ pub mod failure;
 pub mod gdt;
 #[cfg(target_os = "none")]
 pub mod lock;
+#[cfg(target_os = "none")]
+pub mod lookup;
 #[cfg(target_os = "none")]
 pub mod power;
 #[cfg(target_os = "none")]

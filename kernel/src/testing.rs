@@ -13,7 +13,6 @@ use lock_api::Mutex;
 
 use crate::arguments::{Arguments, Mode};
 use crate::console::Emergency;
-use crate::exception::Exception;
 use crate::failure::{self, Failure, Observer, PanicLine};
 use crate::interrupts::masked;
 use crate::lock::{MaskingLock, named_lock};
@@ -42,24 +41,24 @@ pub enum Kind {
     Ordinary,
     /// Runs alone in a boot, and returns.
     Alone,
-    /// Runs alone, and panics with a report that has this text.
-    Panics(&'static str),
-    /// Runs alone, and meets an exception whose report has this text.
-    Faults(&'static str),
+    /// Runs alone, and panics with a report that has these texts, one behind the other.
+    Panics(&'static [&'static str]),
+    /// Runs alone, and meets an exception whose report has these texts, one behind the other.
+    Faults(&'static [&'static str]),
 }
 
-/// Makes the list of a module's tests: `tests! { "module"; test, test => Alone, test => Panics("text") }`.
+/// Makes the list of a module's tests: `tests! { "module"; test, test => Alone, test => Panics("text", "text") }`.
 #[macro_export]
 macro_rules! tests {
-    ($module:literal; $($name:ident $(=> $kind:ident $(($text:literal))?)?),+ $(,)?) => {
+    ($module:literal; $($name:ident $(=> $kind:ident $(($($text:literal),+ $(,)?))?)?),+ $(,)?) => {
         &[$($crate::testing::Test {
             name: ::core::concat!($module, "::", ::core::stringify!($name)),
-            kind: $crate::tests!(@kind $($kind $(($text))?)?),
+            kind: $crate::tests!(@kind $($kind $(($($text),+))?)?),
             body: $name,
         }),+]
     };
     (@kind) => { $crate::testing::Kind::Ordinary };
-    (@kind $kind:ident $(($text:literal))?) => { $crate::testing::Kind::$kind $(($text))? };
+    (@kind $kind:ident $(($($text:literal),+))?) => { $crate::testing::Kind::$kind $((&[$($text),+]))? };
 }
 
 named_lock!(RunningLock, "the test runner's lock");
@@ -125,9 +124,11 @@ fn run_test(test: &'static Test) {
     (test.body)();
     match test.kind {
         Kind::Ordinary | Kind::Alone => {}
-        Kind::Panics(text) => panic!("the test returned; it should have panicked with `{text}`"),
-        Kind::Faults(text) => {
-            panic!("the test returned; it should have met an exception with `{text}`")
+        Kind::Panics(texts) => {
+            panic!("the test returned; it should have panicked with {texts:?}")
+        }
+        Kind::Faults(texts) => {
+            panic!("the test returned; it should have met an exception with {texts:?}")
         }
     }
     if let Err(corruption) = masked::unwatched(|| HEAP.check()) {
@@ -144,16 +145,19 @@ fn running() -> Option<&'static Test> {
 
 /// Returns whether `failure` is what `test` is for.
 fn is_expected(test: &Test, failure: &Failure<'_>) -> bool {
-    let text = match (test.kind, failure) {
-        (Kind::Panics(text), Failure::Panic(_)) | (Kind::Faults(text), Failure::Exception(_)) => {
-            text
+    let texts = match (test.kind, failure) {
+        (Kind::Panics(texts), Failure::Panic(_)) | (Kind::Faults(texts), Failure::Exception(_)) => {
+            texts
         }
         _ => return false,
     };
     let mut report = ReportText::new();
     // A report that does not fit is searched as far as it goes.
     let _ = write!(report, "{failure}");
-    report.as_str().contains(text)
+    let rest = texts.iter().try_fold(report.as_str(), |rest, text| {
+        rest.split_once(text).map(|(_, behind)| behind)
+    });
+    rest.is_some()
 }
 
 /// Tells the runner outside why a test failed, unless it should.
@@ -162,15 +166,15 @@ fn print_message(failure: &Failure<'_>, console: &mut Emergency) {
         return;
     };
     let _ = match failure {
-        Failure::Panic(info) => writeln!(console, "@test message {}", OneLine(PanicLine(info))),
-        Failure::Exception(Exception {
-            instruction_pointer,
-            ..
-        }) => {
+        Failure::Panic(panic) => {
+            writeln!(console, "@test message {}", OneLine(PanicLine(panic.info)))
+        }
+        Failure::Exception(exception) => {
             writeln!(
                 console,
-                "@test message {} at {instruction_pointer:#018x} in {}",
-                exception_name(failure),
+                "@test message {} at {:#018x} in {}",
+                exception.name(),
+                exception.frame.instruction_pointer,
                 test.name
             )
         }
@@ -188,14 +192,6 @@ fn print_verdict(failure: &Failure<'_>, console: &mut Emergency) -> Exit {
     }
     let _ = writeln!(console, "@test fail {}", test.name);
     Exit::Panicked
-}
-
-/// Returns the name of an exception.
-const fn exception_name(failure: &Failure<'_>) -> &'static str {
-    match failure {
-        Failure::Exception(exception) => exception.name(),
-        Failure::Panic(_) => "panic",
-    }
 }
 
 /// Text with its line ends shown as spaces.
@@ -216,10 +212,13 @@ impl<T: fmt::Display> fmt::Display for OneLine<T> {
     }
 }
 
+/// Bytes of a report that are searched: a screen full.
+const REPORT_BYTES: usize = 4096;
+
 /// The beginning of a report, in memory of its own.
 struct ReportText {
     /// The bytes.
-    bytes: [u8; 1024],
+    bytes: [u8; REPORT_BYTES],
     /// How many there are.
     length: usize,
 }
@@ -228,7 +227,7 @@ impl ReportText {
     /// Nothing yet.
     const fn new() -> Self {
         Self {
-            bytes: [0; 1024],
+            bytes: [0; REPORT_BYTES],
             length: 0,
         }
     }

@@ -5,11 +5,12 @@ use core::arch::asm;
 use spin::Once;
 use x86_64::structures::idt::{InterruptDescriptorTable, InterruptStackFrame};
 
+use super::handling::Handling;
 use super::hook::Hook;
 use super::vector::{
     SERIAL, SOFTWARE, SPURIOUS_APIC, SPURIOUS_FIRST_PIC, SPURIOUS_SECOND_PIC, TIMER,
 };
-use super::{controller, counts, exceptions, pic, timer};
+use super::{controller, exceptions, pic, timer};
 use crate::console;
 
 /// The table.
@@ -62,30 +63,30 @@ pub(crate) fn serial_hook() -> Option<fn(u8)> {
 
 /// Called for `int 0x80`.
 extern "x86-interrupt" fn software_handler(_: InterruptStackFrame) {
-    counts::add(SOFTWARE);
+    let _handling = Handling::begin(SOFTWARE);
     ON_SOFTWARE_INTERRUPT.call();
 }
 
 /// Called when bytes have come in.
 extern "x86-interrupt" fn serial_handler(_: InterruptStackFrame) {
-    counts::add(SERIAL);
+    let _handling = Handling::begin(SERIAL);
     console::receive(serial_hook());
     controller::end_of_interrupt(SERIAL);
 }
 
 /// Called when an interrupt of the first PIC went away before the CPU asked which it was.
 extern "x86-interrupt" fn spurious_first_pic(_: InterruptStackFrame) {
-    counts::add(SPURIOUS_FIRST_PIC);
+    let _handling = Handling::begin(SPURIOUS_FIRST_PIC);
     pic::end_of_spurious(SPURIOUS_FIRST_PIC);
 }
 
 /// Called when one of the second PIC did.
 extern "x86-interrupt" fn spurious_second_pic(_: InterruptStackFrame) {
-    counts::add(SPURIOUS_SECOND_PIC);
+    let _handling = Handling::begin(SPURIOUS_SECOND_PIC);
     pic::end_of_spurious(SPURIOUS_SECOND_PIC);
 }
 
 /// Called when one of the local APIC did. It has nothing in service then, so it wants no end of it.
 extern "x86-interrupt" fn spurious_apic(_: InterruptStackFrame) {
-    counts::add(SPURIOUS_APIC);
+    let _handling = Handling::begin(SPURIOUS_APIC);
 }

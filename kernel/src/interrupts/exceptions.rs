@@ -1,94 +1,116 @@
-//! Handlers of the CPU's exceptions. The texts are in [`exception`](crate::exception).
+//! The way into the kernel by the CPU's exceptions. What is said of them is in [`exception`](crate::exception).
+//!
+//! The CPU pushes where it was; an entry per exception pushes the rest, so that all exceptions look alike, and the common
+//! part hands it on as one [`Frame`]:
+//!
+//! ```text
+//!          higher addresses
+//!   SS RSP RFLAGS CS RIP        by the CPU, which aligns the stack to 16 bytes before
+//!   error code                  by the CPU, or a 0 by the entry
+//!   vector                      by the entry
+//!   RAX RBX … R14 R15           by the common part ◄── &Frame
+//!   RIP RBP                     by the common part ◄── RBP, like a call of the handler by the interrupted code,
+//!          lower addresses                              so that backtraces go on there
+//! ```
 
+use core::arch::naked_asm;
 use core::fmt::Write;
+use core::mem::{offset_of, size_of};
 
-use x86_64::registers::control::Cr2;
-use x86_64::structures::idt::{InterruptDescriptorTable, InterruptStackFrame, PageFaultErrorCode};
+use x86_64::VirtAddr;
+use x86_64::registers::control::{Cr2, Cr3};
+use x86_64::structures::idt::InterruptDescriptorTable;
 
 use super::{counts, nmi};
 use crate::backtrace::Backtrace;
 use crate::console::Emergency;
-use crate::exception::{BREAKPOINT, Exception, Hint, NON_MASKABLE_INTERRUPT, PAGE_FAULT};
+use crate::exception::{BREAKPOINT, Exception, NON_MASKABLE_INTERRUPT, PAGE_FAULT};
 use crate::failure::{self, Failure};
-use crate::stacks::{self, ExceptionStack};
+use crate::lookup;
+use crate::registers::Frame;
+use crate::stacks::ExceptionStack;
 
-/// Reads the interrupted code's frame pointer: the handler has saved it where its own points to.
-macro_rules! interrupted_frame_pointer {
-    () => {{
-        let frame_pointer: u64;
-        // SAFETY: all code has frame pointers, so RBP points into the handler's own stack frame.
-        unsafe { ::core::arch::asm!("mov {}, [rbp]", out(reg) frame_pointer, options(readonly, nostack, preserves_flags)) };
-        frame_pointer
+/// Makes the entry of an exception and returns its address: `plain`, or `coded` where the CPU pushes an error code.
+macro_rules! entry {
+    (plain $vector:expr) => {
+        entry!("push 0", $vector)
+    };
+    (coded $vector:expr) => {
+        entry!("", $vector)
+    };
+    ($error_code:literal, $vector:expr) => {{
+        /// Called by the CPU alone.
+        #[unsafe(naked)]
+        extern "C" fn entry() -> ! {
+            naked_asm!($error_code, "push {}", "jmp {}", const $vector, sym common)
+        }
+        VirtAddr::from_ptr(entry as *const ())
     }};
 }
 
-/// Makes the handler of an exception: `plain` or `coded` (with an error code), returning or not.
-macro_rules! handler {
-    (plain $vector:expr) => {{
-        extern "x86-interrupt" fn handler(frame: InterruptStackFrame) {
-            handle($vector, None, &frame, interrupted_frame_pointer!());
-        }
-        handler
-    }};
-    (coded $vector:expr) => {{
-        extern "x86-interrupt" fn handler(frame: InterruptStackFrame, error_code: u64) {
-            handle(
-                $vector,
-                Some(error_code),
-                &frame,
-                interrupted_frame_pointer!(),
-            );
-        }
-        handler
-    }};
-    (plain $vector:expr, final) => {{
-        extern "x86-interrupt" fn handler(frame: InterruptStackFrame) -> ! {
-            fail($vector, None, &frame, interrupted_frame_pointer!())
-        }
-        handler
-    }};
-    (coded $vector:expr, final) => {{
-        extern "x86-interrupt" fn handler(frame: InterruptStackFrame, error_code: u64) -> ! {
-            fail(
-                $vector,
-                Some(error_code),
-                &frame,
-                interrupted_frame_pointer!(),
-            )
-        }
-        handler
-    }};
+/// What all entries go on with: saves the registers, calls [`handle`], and goes back to the interrupted code.
+#[unsafe(naked)]
+extern "C" fn common() -> ! {
+    naked_asm!(
+        "push rax", "push rbx", "push rcx", "push rdx", "push rsi", "push rdi", "push rbp",
+        "push r8", "push r9", "push r10", "push r11", "push r12", "push r13", "push r14", "push r15",
+        // What Rust code takes for granted.
+        "cld",
+        "push [rsp + {instruction_pointer}]",
+        "push rbp",
+        "mov rbp, rsp",
+        "lea rdi, [rsp + 16]",
+        "call {handle}",
+        "add rsp, 16",
+        "pop r15", "pop r14", "pop r13", "pop r12", "pop r11", "pop r10", "pop r9", "pop r8",
+        "pop rbp", "pop rdi", "pop rsi", "pop rdx", "pop rcx", "pop rbx", "pop rax",
+        // The vector and the error code.
+        "add rsp, 16",
+        "iretq",
+        instruction_pointer = const offset_of!(Frame, instruction_pointer),
+        handle = sym handle,
+    )
 }
+
+/// The stack is aligned to 16 bytes where [`handle`] is called: two words are pushed behind the frame.
+const _: () = assert!(size_of::<Frame>().is_multiple_of(16));
 
 /// Enters a handler for each exception.
+#[expect(
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "one argument serves all entries"
+)]
 pub(super) fn fill(table: &mut InterruptDescriptorTable) {
-    table.divide_error.set_handler_fn(handler!(plain 0));
-    table.debug.set_handler_fn(handler!(plain 1));
-    table.breakpoint.set_handler_fn(handler!(plain BREAKPOINT));
-    table.overflow.set_handler_fn(handler!(plain 4));
-    table.bound_range_exceeded.set_handler_fn(handler!(plain 5));
-    table.invalid_opcode.set_handler_fn(handler!(plain 6));
-    table.device_not_available.set_handler_fn(handler!(plain 7));
-    table.invalid_tss.set_handler_fn(handler!(coded 10));
-    table.segment_not_present.set_handler_fn(handler!(coded 11));
-    table.stack_segment_fault.set_handler_fn(handler!(coded 12));
-    table
-        .general_protection_fault
-        .set_handler_fn(handler!(coded 13));
-    table.x87_floating_point.set_handler_fn(handler!(plain 16));
-    table.alignment_check.set_handler_fn(handler!(coded 17));
-    table.simd_floating_point.set_handler_fn(handler!(plain 19));
-    table.virtualization.set_handler_fn(handler!(plain 20));
-    table
-        .cp_protection_exception
-        .set_handler_fn(handler!(coded 21));
-    table
-        .hv_injection_exception
-        .set_handler_fn(handler!(plain 28));
-    table
-        .vmm_communication_exception
-        .set_handler_fn(handler!(coded 29));
-    table.security_exception.set_handler_fn(handler!(coded 30));
+    // SAFETY: each entry is made for its vector and says whether the CPU pushes an error code for it.
+    unsafe {
+        table.divide_error.set_handler_addr(entry!(plain 0));
+        table.debug.set_handler_addr(entry!(plain 1));
+        table.breakpoint.set_handler_addr(entry!(plain BREAKPOINT));
+        table.overflow.set_handler_addr(entry!(plain 4));
+        table.bound_range_exceeded.set_handler_addr(entry!(plain 5));
+        table.invalid_opcode.set_handler_addr(entry!(plain 6));
+        table.device_not_available.set_handler_addr(entry!(plain 7));
+        table.invalid_tss.set_handler_addr(entry!(coded 10));
+        table.segment_not_present.set_handler_addr(entry!(coded 11));
+        table.stack_segment_fault.set_handler_addr(entry!(coded 12));
+        table
+            .general_protection_fault
+            .set_handler_addr(entry!(coded 13));
+        table.x87_floating_point.set_handler_addr(entry!(plain 16));
+        table.alignment_check.set_handler_addr(entry!(coded 17));
+        table.simd_floating_point.set_handler_addr(entry!(plain 19));
+        table.virtualization.set_handler_addr(entry!(plain 20));
+        table
+            .cp_protection_exception
+            .set_handler_addr(entry!(coded 21));
+        table
+            .hv_injection_exception
+            .set_handler_addr(entry!(plain 28));
+        table
+            .vmm_communication_exception
+            .set_handler_addr(entry!(coded 29));
+        table.security_exception.set_handler_addr(entry!(coded 30));
+    }
     fill_those_with_own_stacks(table);
 }
 
@@ -98,80 +120,61 @@ pub(super) fn fill(table: &mut InterruptDescriptorTable) {
     reason = "one argument serves all four stacks"
 )]
 fn fill_those_with_own_stacks(table: &mut InterruptDescriptorTable) {
-    // SAFETY: `gdt` has filled these entries of the task state segment, each with a stack that no other vector uses.
+    // SAFETY: as in `fill`; and `gdt` has filled these entries of the task state segment, each with a stack that no other
+    // vector uses.
     unsafe {
         table
             .non_maskable_interrupt
-            .set_handler_fn(handler!(plain NON_MASKABLE_INTERRUPT))
+            .set_handler_addr(entry!(plain NON_MASKABLE_INTERRUPT))
             .set_stack_index(ExceptionStack::NonMaskableInterrupt as u16);
         table
             .double_fault
-            .set_handler_fn(handler!(coded 8, final))
+            .set_handler_addr(entry!(coded 8))
             .set_stack_index(ExceptionStack::DoubleFault as u16);
         table
             .page_fault
-            .set_handler_fn(page_fault)
+            .set_handler_addr(entry!(coded PAGE_FAULT))
             .set_stack_index(ExceptionStack::PageFault as u16);
         table
             .machine_check
-            .set_handler_fn(handler!(plain 18, final))
+            .set_handler_addr(entry!(plain 18))
             .set_stack_index(ExceptionStack::MachineCheck as u16);
     }
 }
 
-/// Called for page faults; the `x86_64` crate gives their error code a type of its own.
-extern "x86-interrupt" fn page_fault(frame: InterruptStackFrame, error_code: PageFaultErrorCode) {
-    handle(
-        PAGE_FAULT,
-        Some(error_code.bits()),
-        &frame,
-        interrupted_frame_pointer!(),
-    );
-}
-
 /// Handles an exception: a breakpoint is shown and left behind, an NMI mostly left behind, any other one is the end.
-fn handle(vector: u8, error_code: Option<u64>, frame: &InterruptStackFrame, frame_pointer: u64) {
+extern "C" fn handle(frame: &Frame) {
+    // The entry pushes vectors, which have eight bits.
+    let [vector, ..] = frame.vector.to_le_bytes();
     counts::add(vector);
     match vector {
-        BREAKPOINT => show(&describe(vector, error_code, frame)),
+        BREAKPOINT => show(&describe(frame)),
         NON_MASKABLE_INTERRUPT if nmi::handle() => {}
-        _ => fail(vector, error_code, frame, frame_pointer),
+        _ => fail(frame),
     }
 }
 
 /// Shows an exception that the kernel goes on from.
 fn show(exception: &Exception) {
     // Not `println!`: the breakpoint may be in code that holds the console's lock.
-    let _ = writeln!(Emergency::take(), "\n{exception}");
+    let _ = write!(Emergency::take(), "\n{exception}");
 }
 
 /// Reports an exception and leaves.
-fn fail(vector: u8, error_code: Option<u64>, frame: &InterruptStackFrame, frame_pointer: u64) -> ! {
-    let exception = describe(vector, error_code, frame);
-    let backtrace = Backtrace {
-        instruction_pointer: Some(exception.instruction_pointer),
-        frame_pointer,
-    };
+fn fail(frame: &Frame) -> ! {
+    let exception = describe(frame);
+    let backtrace = Backtrace::of_interrupted(frame, exception.is_of_fetch());
     failure::report(Failure::Exception(&exception), backtrace)
 }
 
-/// Gathers what the CPU said.
-fn describe(vector: u8, error_code: Option<u64>, frame: &InterruptStackFrame) -> Exception {
-    let address = (vector == PAGE_FAULT).then(Cr2::read_raw);
+/// Gathers what the CPU said, and what the kernel knows of it.
+fn describe(frame: &Frame) -> Exception {
+    let address = (frame.vector == u64::from(PAGE_FAULT)).then(Cr2::read_raw);
     Exception {
-        vector,
-        error_code,
-        address,
-        instruction_pointer: frame.instruction_pointer.as_u64(),
-        stack_pointer: frame.stack_pointer.as_u64(),
-        flags: frame.cpu_flags.bits(),
-        code_segment: frame.code_segment.0,
-        hint: address.and_then(hint),
+        frame: *frame,
+        page_table: Cr3::read_raw().0.start_address().as_u64(),
+        context: failure::context(frame.stack_pointer),
+        address: address.map(|address| (address, lookup::whereabouts(address))),
+        heap_pointers: lookup::places(frame.registers.named().map(|(_, value)| value)),
     }
-}
-
-/// Returns what the kernel knows of the address of a page fault.
-fn hint(address: u64) -> Option<Hint> {
-    let overflow = stacks::guarded_by(address).map(Hint::Overflow);
-    overflow.or((address < 4096).then_some(Hint::NullPointer))
 }

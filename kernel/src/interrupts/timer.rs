@@ -6,9 +6,10 @@ use core::time::Duration;
 use x86_64::instructions::{hlt, interrupts as cpu};
 use x86_64::structures::idt::InterruptStackFrame;
 
+use super::handling::Handling;
 use super::hook::Hook;
 use super::vector::TIMER;
-use super::{controller, counts, rate};
+use super::{controller, rate};
 use crate::bench::clock;
 use crate::tasks;
 
@@ -92,10 +93,11 @@ pub(super) fn set_clock(tsc_hz: u64) {
 
 /// Called at each tick.
 pub(super) extern "x86-interrupt" fn handler(_: InterruptStackFrame) {
-    counts::add(TIMER);
+    let handling = Handling::begin(TIMER);
     TICKS.fetch_add(1, Ordering::Relaxed);
     ON_TICK.call();
     controller::end_of_interrupt(TIMER);
+    drop(handling);
     // Last of all, when the controller knows that the interrupt is done: this may switch to another call stack, and return much
     // later. All that the interrupted code needs is on its own.
     tasks::preempt();

@@ -1,0 +1,70 @@
+//! Who was running when something failed, in words. Pure: numbers and names in, text out.
+#![forbid(unsafe_code)]
+
+use core::fmt;
+
+use crate::interrupts::vector;
+use crate::whereabouts::Whereabouts;
+
+/// What the CPU was doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FailureContext {
+    /// The vector whose handler was running; `None` in ordinary code.
+    pub handler: Option<u8>,
+    /// Whose turn it was on the CPU.
+    pub task: &'static str,
+    /// Where the stack pointer was.
+    pub stack: Whereabouts,
+}
+
+impl fmt::Display for FailureContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.handler {
+            None => f.write_str("in ordinary code")?,
+            Some(vector) => write!(
+                f,
+                "in the handler of interrupt {vector} ({})",
+                vector::name(vector)
+            )?,
+        }
+        write!(f, ", while {} runs", self.task)?;
+        match self.stack {
+            Whereabouts::CallStack(name) => write!(f, ", on the call stack `{name}`"),
+            Whereabouts::Guard(name) => write!(f, ", below the call stack `{name}`"),
+            other => write!(
+                f,
+                ", with a stack pointer that is on no call stack: {other}"
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn contexts_name_handler_and_stack() {
+        let ordinary = FailureContext {
+            handler: None,
+            task: "the first task",
+            stack: Whereabouts::CallStack("boot".into()),
+        };
+        assert_eq!(
+            ordinary.to_string(),
+            "in ordinary code, while the first task runs, on the call stack `boot`"
+        );
+        let handler = FailureContext {
+            handler: Some(32),
+            task: "worker 3",
+            stack: Whereabouts::NotCanonical,
+        };
+        assert_eq!(
+            handler.to_string(),
+            "in the handler of interrupt 32 (timer), while worker 3 runs, with a stack pointer that is on no call stack: \
+             not an address: in neither half of the address space"
+        );
+    }
+}
