@@ -9,7 +9,7 @@ use crate::memory::PHYSICAL_MEMORY_BASE;
 use crate::memory::frame::FRAME_SIZE;
 use crate::memory::heap_source::HEAP;
 use crate::memory::physical;
-use crate::{acpi, console, gdt, interrupts, print, println, stacks};
+use crate::{acpi, console, gdt, interrupts, misuse, out_of_memory, print, println, stacks};
 
 /// Where the kernel image is loaded: fixed, so that a debugger can be told in advance.
 pub const IMAGE_BASE: u64 = 0xffff_ffff_8000_0000;
@@ -73,6 +73,8 @@ fn init_memory(boot_info: &'static mut BootInfo) {
     if let Err(too_little) = result {
         panic!("{too_little}");
     }
+    HEAP.set_misuse_handler(misuse::handler);
+    HEAP.set_out_of_memory_handler(out_of_memory::handler);
     let frames = physical::counts();
     println!(
         "frames: {} of {} are free, {} MiB",

@@ -67,6 +67,15 @@ pub fn print(message: fmt::Arguments<'_>) {
     let _ = write!(Lines(&mut CONSOLE.lock().uart), "{message}");
 }
 
+/// Prints to the console, unless it is printing already; returns whether it did. For those who are called from within it.
+pub fn try_print(message: fmt::Arguments<'_>) -> bool {
+    let Some(mut console) = CONSOLE.try_lock() else {
+        return false;
+    };
+    let _ = write!(Lines(&mut console.uart), "{message}");
+    true
+}
+
 /// Waits for a byte of input. Other tasks run meanwhile, or the CPU sleeps; for ever, where there is no serial port.
 pub fn read_byte() -> u8 {
     loop {

@@ -19,7 +19,7 @@ use crate::failure_context::FailureContext;
 use crate::interrupts::handling;
 use crate::protocol::Exit;
 use crate::registers::Flags;
-use crate::{lookup, qemu, tasks};
+use crate::{lookup, out_of_memory, qemu, tasks};
 
 /// What went wrong. Displays as the report, in whole lines, without the backtrace.
 #[derive(Clone, Copy, Debug)]
@@ -121,7 +121,15 @@ fn report_first(failure: &Failure<'_>, backtrace: Backtrace, console: &mut Emerg
 
 /// Writes the report.
 fn write_report(out: &mut dyn Write, failure: &Failure<'_>, backtrace: Backtrace) -> fmt::Result {
-    write!(out, "{failure}backtrace:\n{backtrace}")
+    write!(out, "{failure}")?;
+    let unreported = out_of_memory::unreported();
+    if unreported > 0 {
+        writeln!(
+            out,
+            "  {unreported} more requests for memory were answered with null since the last report of that"
+        )?;
+    }
+    write!(out, "backtrace:\n{backtrace}")
 }
 
 /// Reports a failure of the report.

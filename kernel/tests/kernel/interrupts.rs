@@ -32,6 +32,7 @@ pub(crate) const TESTS: &[Test] = tests! {
     locks_nest,
     try_lock_never_waits,
     breakpoint_resumes,
+    breakpoint_keeps_every_register,
     handler_allocates_while_main_code_allocates,
     timer_handler_allocates_while_main_code_allocates,
     handler_frees_what_main_code_allocated,
@@ -90,6 +91,23 @@ fn try_lock_never_waits() {
 fn breakpoint_resumes() {
     cpu::int3();
     assert!(cpu::are_enabled());
+}
+
+fn breakpoint_keeps_every_register() {
+    let differences: u64;
+    // SAFETY: the breakpoint's handler returns; RBX and RBP are put back, and all others are said to be lost.
+    unsafe {
+        core::arch::asm!(
+            "push rbx", "push rbp",
+            "mov rax, 1", "mov rbx, 2", "mov rcx, 3", "mov rdx, 4", "mov rsi, 5", "mov rdi, 6", "mov rbp, 7", "mov r8, 8", "mov r9, 9", "mov r10, 10", "mov r11, 11", "mov r12, 12", "mov r13, 13", "mov r14, 14", "mov r15, 15",
+            "int3",
+            "xor rax, 1", "xor rbx, 2", "or rax, rbx", "xor rcx, 3", "or rax, rcx", "xor rdx, 4", "or rax, rdx", "xor rsi, 5", "or rax, rsi", "xor rdi, 6", "or rax, rdi", "xor rbp, 7", "or rax, rbp", "xor r8, 8", "or rax, r8", "xor r9, 9", "or rax, r9", "xor r10, 10", "or rax, r10", "xor r11, 11", "or rax, r11", "xor r12, 12", "or rax, r12", "xor r13, 13", "or rax, r13", "xor r14, 14", "or rax, r14", "xor r15, 15", "or rax, r15",
+            "pop rbp", "pop rbx",
+            out("rax") differences,
+            out("rcx") _, out("rdx") _, out("rsi") _, out("rdi") _, out("r8") _, out("r9") _, out("r10") _, out("r11") _, out("r12") _, out("r13") _, out("r14") _, out("r15") _,
+        );
+    };
+    assert_eq!(differences, 0);
 }
 
 /// How often a handler has run in a test.

@@ -3,10 +3,11 @@
 use alloc::alloc::{alloc, dealloc};
 use core::alloc::Layout;
 
+use kernel::interrupts::{on_software_interrupt, raise_software_interrupt};
 use kernel::lock::InterruptMaskingLock;
 use kernel::memory::heap_source::HEAP;
 use kernel::testing::Test;
-use kernel::tests;
+use kernel::{misuse, tests};
 use lock_api::Mutex;
 use stack_alloc::{Misuse, MisuseKind};
 
@@ -18,8 +19,22 @@ pub(crate) const TESTS: &[Test] = tests! {
     wrong_size_is_reported,
     foreign_pointer_is_reported,
     wrong_free_of_a_region_is_reported,
-    double_free_panics => Panics("is free already"),
-    foreign_free_panics => Panics("it was not handed out here; the address is not in the memory of this heap"),
+    double_free_ends_the_kernel => Panics(
+        "wrong free of 0xffff8", " (size 64, align 16): it is free already; the address is the start of a free 64-byte chunk\n",
+        "  block 0xffff8", ", class 64\n",
+        "  before it: a live 64-byte chunk at 0xffff8",
+        "  behind it: a live 64-byte chunk at 0xffff8",
+        "  The heap has changed nothing. The kernel ends: whose frees are wrong may have written wrongly before.\n",
+        "  in ordinary code, while the first task runs, on the call stack `boot`\n",
+    ),
+    foreign_free_ends_the_kernel => Panics(
+        "wrong free of 0xffff", " (size 64, align 1): it was not handed out here; the address is not in the memory of this heap\n",
+        "  0xffff", " is on the call stack `boot`\n",
+        "  The heap has changed nothing.",
+    ),
+    wrong_free_in_an_interrupt_handler => Panics(
+        "wrong free of 0x1000 ", "  The heap has changed nothing.", "  in the handler of interrupt 128 (software interrupt), while the first task runs",
+    ),
 };
 
 /// The last report.
@@ -33,7 +48,7 @@ fn report_of(pointer: *mut u8, layout: Layout) -> Misuse {
     // SAFETY: none: this breaks the contract on purpose. The heap promises to notice, and to change nothing.
     unsafe { dealloc(pointer, layout) };
     let after = HEAP.statistics();
-    HEAP.set_misuse_handler(|misuse| panic!("{misuse}"));
+    HEAP.set_misuse_handler(misuse::handler);
     assert_eq!(
         (after.live(), after.bytes_used),
         (before.live(), before.bytes_used)
@@ -119,19 +134,34 @@ fn wrong_free_of_a_region_is_reported() {
     });
 }
 
-fn double_free_panics() {
-    with_object(64, |_, layout| {
+fn double_free_ends_the_kernel() {
+    with_object(64, |before, layout| {
+        // SAFETY: the size is not zero.
+        let (middle, behind) = unsafe { (alloc(layout), alloc(layout)) };
+        assert_eq!(
+            [middle.addr(), behind.addr()],
+            [before.addr() + 64, before.addr() + 128],
+            "a fresh stack is filled from its start"
+        );
         // SAFETY: none for the second free: it breaks the contract on purpose, and the heap promises to notice.
         unsafe {
-            let pointer = alloc(layout);
-            dealloc(pointer, layout);
-            dealloc(pointer, layout);
+            dealloc(middle, layout);
+            dealloc(middle, layout);
         }
     });
 }
 
-fn foreign_free_panics() {
-    let layout = Layout::new::<u64>();
+fn foreign_free_ends_the_kernel() {
+    let mut on_stack = [0_u8; 64];
     // SAFETY: none: it breaks the contract on purpose, and the heap promises to notice.
-    unsafe { dealloc(core::ptr::without_provenance_mut(0x1000), layout) };
+    unsafe { dealloc(on_stack.as_mut_ptr(), Layout::new::<[u8; 64]>()) };
+}
+
+fn wrong_free_in_an_interrupt_handler() {
+    on_software_interrupt(|| {
+        let layout = Layout::new::<u64>();
+        // SAFETY: none: it breaks the contract on purpose, and the heap promises to notice.
+        unsafe { dealloc(core::ptr::without_provenance_mut(0x1000), layout) };
+    });
+    raise_software_interrupt();
 }

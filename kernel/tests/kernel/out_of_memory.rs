@@ -1,13 +1,19 @@
 //! Running out of memory is an answer, and the system goes on.
 
-use alloc::alloc::{alloc, realloc};
+use alloc::alloc::{alloc, dealloc, realloc};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::alloc::Layout;
+use core::fmt::{self, Write};
 
+use kernel::interrupts::{on_software_interrupt, raise_software_interrupt, timer};
+use kernel::memory::heap_source::HEAP;
 use kernel::memory::physical;
+use kernel::out_of_memory::{Server, report, unreported};
 use kernel::testing::Test;
-use kernel::tests;
+use kernel::{println, tests};
+use stack_alloc::ObjectKind;
+use x86_64::instructions::{hlt, interrupts as cpu};
 
 use crate::heap::free_frames_trimmed;
 
@@ -18,7 +24,11 @@ pub(crate) const TESTS: &[Test] = tests! {
     try_reserve_is_an_error,
     failed_realloc_keeps_the_object,
     exhausted_memory_is_null_and_all_comes_back => Alone,
-    infallible_allocation_panics => Panics("memory allocation of"),
+    classes_are_those_that_serve,
+    requests_that_fail_within_a_second_are_counted,
+    request_of_a_handler_may_fail,
+    request_while_printing_may_fail,
+    infallible_allocation_panics => Panics("memory allocation of 35184372088832 bytes failed\n"),
 };
 
 fn too_large_a_request_is_null() {
@@ -83,6 +93,7 @@ fn exhausted_memory_is_null_and_all_comes_back() {
             "null came too early"
         );
         assert!(Vec::<u8>::new().try_reserve(300_000).is_err());
+        report_names_who_has_it_all();
         // Freed one by one: dropping a chain as a whole would recurse.
         while let Some(link) = chain {
             count -= 1;
@@ -93,6 +104,106 @@ fn exhausted_memory_is_null_and_all_comes_back() {
         assert_eq!(free_frames_trimmed(), before);
     }
     assert_eq!(alloc::vec![3_u8; 100_000].len(), 100_000);
+}
+
+/// Checks the report of a machine whose memory is full of objects of 512 bytes.
+fn report_names_who_has_it_all() {
+    /// Text in memory of its own: there is none else.
+    struct Text([u8; 1024], usize);
+    impl Write for Text {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            let room = self.0.get_mut(self.1..self.1 + text.len());
+            room.ok_or(fmt::Error)?.copy_from_slice(text.as_bytes());
+            self.1 += text.len();
+            Ok(())
+        }
+    }
+    let frames = physical::statistics();
+    let mut text = Text([0; 1024], 0);
+    let layout = Layout::new::<[u64; 64]>();
+    write!(text, "{}", report(layout, 0)).expect("a report is short");
+    let text = core::str::from_utf8(&text.0[..text.1]).expect("a report is text");
+    for part in [
+        "out of memory: 512 bytes, aligned to 8, cannot be had; the answer is null\n  wanted     a 512-byte chunk, class 512\n",
+        "  held for   512-byte chunks ",
+    ] {
+        assert!(text.contains(part), "{text}");
+    }
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("  frames     "));
+    let mut words = line.into_iter().flat_map(str::split_whitespace);
+    let mut number = || words.find_map(|word| word.parse::<u64>().ok());
+    assert_eq!(
+        (number(), number()),
+        (Some(frames.free), Some(frames.total))
+    );
+}
+
+fn classes_are_those_that_serve() {
+    let classes = HEAP.statistics().classes;
+    for size in [
+        1, 16, 17, 100, 500, 5000, 16_384, 16_385, 100_000, 258_048, 258_049,
+    ] {
+        for align in [1, 16, 64, 4096, 8192] {
+            let layout = Layout::from_size_align(size, align).expect("a valid layout");
+            // SAFETY: the size is not zero.
+            let pointer = unsafe { alloc(layout) };
+            let object = HEAP.what_is(pointer.addr()).object();
+            // SAFETY: allocated above with this layout.
+            unsafe { dealloc(pointer, layout) };
+            let server = object.map(|object| match object.kind {
+                ObjectKind::Chunk => Server::Chunk(object.size),
+                ObjectKind::Run => Server::Run(object.size / 4096),
+                _ => Server::Region(object.size / 4096),
+            });
+            assert_eq!(server, Some(Server::of(layout, &classes)), "{layout:?}");
+        }
+    }
+}
+
+/// Asks for more than there is.
+fn fail() {
+    assert!(Vec::<u8>::new().try_reserve(1 << 45).is_err());
+}
+
+fn requests_that_fail_within_a_second_are_counted() {
+    // While ticks are kept out, no time goes by.
+    cpu::without_interrupts(|| {
+        fail();
+        let before = unreported();
+        for _ in 0..10 {
+            fail();
+        }
+        assert_eq!(unreported(), before + 10);
+    });
+}
+
+fn request_of_a_handler_may_fail() {
+    on_software_interrupt(fail);
+    raise_software_interrupt();
+    on_software_interrupt(|| {});
+}
+
+fn request_while_printing_may_fail() {
+    /// Wants more memory than there is, to be printed.
+    struct Hungry;
+    impl fmt::Display for Hungry {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            fail();
+            f.write_str("printed all the same")
+        }
+    }
+    // Then the next one would be reported.
+    let start = timer::ticks();
+    while timer::ticks() <= start + u64::from(timer::FREQUENCY_HZ) {
+        hlt();
+    }
+    println!("{Hungry}");
+    assert!(
+        unreported() > 0,
+        "a report is not printed into the middle of a line"
+    );
 }
 
 fn infallible_allocation_panics() {

@@ -35,6 +35,10 @@ pub(crate) const TESTS: &[Test] = tests! {
     read_behind_a_mapping => Faults("page fault"),
     read_before_a_mapping => Faults("page fault"),
     read_after_unmapping => Faults("page fault"),
+    read_of_a_freed_region => Faults(
+        "no page is mapped there\n",
+        "  CR2 0xffffc8", ": in the 1048576 bytes at 0xffffc8", " that went back to the source\n",
+    ),
     code_in_a_mapping => Faults("page fault"),
 };
 
@@ -353,6 +357,18 @@ fn read_after_unmapping() {
     read(start.addr().get() + 4096);
     unmap(start, 3);
     read(start.addr().get() + 4096);
+}
+
+fn read_of_a_freed_region() {
+    let _scattered = Scattered::new();
+    let layout = Layout::from_size_align(1 << 20, 8).expect("a valid layout");
+    // SAFETY: the size is not zero.
+    let region = unsafe { alloc(layout) };
+    assert!(!region.is_null());
+    read(region.addr() + 5000);
+    // SAFETY: allocated above with this layout.
+    unsafe { dealloc(region, layout) };
+    read(region.addr() + 5000);
 }
 
 fn code_in_a_mapping() {
