@@ -1,6 +1,6 @@
 //! Faults on purpose: for tests of the reports, and for whoever wants to see one (`fault` at the prompt).
 //!
-//! Names and sentences here are pure; [`provoke`] does it.
+//! Names and sentences here are pure; [`provoke()`] does it.
 
 #[cfg(target_os = "none")]
 mod provoke;

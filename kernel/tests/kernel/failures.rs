@@ -8,6 +8,7 @@ use kernel::fault::{Fault, provoke};
 use kernel::interrupts::{on_software_interrupt, raise_software_interrupt};
 use kernel::memory::heap_source::HEAP;
 use kernel::memory::physical;
+use kernel::tasks::spawn;
 use kernel::testing::Test;
 use kernel::{println, tests};
 
@@ -87,6 +88,7 @@ pub(crate) const TESTS: &[Test] = tests! {
     panic_in_an_interrupt_handler => Panics(
         "in the handler\n", "  in the handler of interrupt 128 (software interrupt), while the first task runs, on the call stack `boot`\n",
     ),
+    panic_in_a_task => Panics("at work\n", "  in ordinary code, while worker runs, on the call stack `worker`\n"),
 };
 
 /// Something that fails when it is shown.
@@ -241,4 +243,10 @@ fn fault_in_an_interrupt_handler() {
 fn panic_in_an_interrupt_handler() {
     on_software_interrupt(|| panic!("in the handler"));
     raise_software_interrupt();
+}
+
+fn panic_in_a_task() {
+    spawn("worker", || panic!("at work"))
+        .expect("there is room for a task")
+        .join();
 }
