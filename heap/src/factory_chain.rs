@@ -281,8 +281,9 @@ impl FactoryChain {
         idle.is_some()
     }
 
-    /// Returns the size of the largest request, with an alignment of at most 16 bytes, that is certain to succeed now.
-    pub(crate) fn largest_available<S: MemorySource>(&self, source: &S) -> usize {
+    /// Returns the size of the largest request, with an alignment of at most 16 bytes, that is certain to succeed now, given that
+    /// the source has a region of `largest_region` bytes.
+    pub(crate) fn largest_available(&self, largest_region: usize) -> usize {
         let in_runs = self.holdings.runs.longest() * PAGE_SIZE;
         let room = |class: &ClassIndex| self.lists[class.get()].has_room();
         let in_stacks = ClassIndex::all()
@@ -293,7 +294,7 @@ impl FactoryChain {
         // aligned one.
         let record_at_hand = self.lists[ClassIndex::RECORDS.get()].has_room() || in_runs > 0;
         let for_record = if record_at_hand { 0 } else { 2 * BLOCK_SIZE };
-        let in_regions = match source.largest_region().saturating_sub(for_record) {
+        let in_regions = match largest_region.saturating_sub(for_record) {
             // So little is a chunk's size, and no chunk comes as a region.
             ..=LARGEST_CHUNK => 0,
             size => size,

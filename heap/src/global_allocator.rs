@@ -145,13 +145,16 @@ impl<S: MemorySource, R: RawMutex> Allocator<S, R> {
 
     /// Returns the heap's numbers as of now. Cost: constant, under the lock.
     pub fn statistics(&self) -> Statistics {
-        Statistics::of(&self.lock.enter().chain, &self.source)
+        let guarded = self.lock.enter();
+        Statistics::of(&guarded.chain, self.source.largest_region())
     }
 
     /// Returns the heap's numbers, or `None` at once when somebody is in the heap: for contexts that must not wait, such as a
     /// non-maskable interrupt or the report of a panic, which may have interrupted the very code that holds the lock.
+    ///
+    /// The source, which may have a lock of its own, is not asked: `largest_available` is what the heap has in hand.
     pub fn try_statistics(&self) -> Option<Statistics> {
-        Some(Statistics::of(&self.lock.try_enter()?.chain, &self.source))
+        Some(Statistics::of(&self.lock.try_enter()?.chain, 0))
     }
 
     /// Says what is at `address`: which object, live or free, or none. Reads nothing there. Cost: constant, under the lock.

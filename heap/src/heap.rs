@@ -173,7 +173,7 @@ impl<S: MemorySource> Heap<S> {
 
     /// Returns the heap's numbers. Cost: constant.
     pub fn statistics(&self) -> Statistics {
-        Statistics::of(&self.chain, &self.source)
+        Statistics::of(&self.chain, self.source.largest_region())
     }
 
     /// Says what is at `address`. Reads nothing there. Cost: constant.

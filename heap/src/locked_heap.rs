@@ -16,6 +16,7 @@ use lock_api::RawMutex;
 use crate::global_allocator::{Allocator, report};
 use crate::heap::AllocError;
 use crate::lock::Entered;
+use crate::memory_source::MemorySource;
 use crate::misuse::Misuse;
 use crate::sources::Regions;
 use crate::statistics::Statistics;
@@ -310,7 +311,7 @@ impl<'a, R: RawMutex> HeapGuard<'a, R> {
     /// Returns the heap's numbers. Cost: constant.
     #[must_use]
     pub fn statistics(&self) -> Statistics {
-        Statistics::of(&self.entered.chain, self.regions)
+        Statistics::of(&self.entered.chain, self.regions.largest_region())
     }
 
     /// Returns the bytes in live objects: those of their chunks, runs and regions.

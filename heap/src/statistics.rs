@@ -7,7 +7,6 @@
 use core::fmt;
 
 use crate::factory_chain::FactoryChain;
-use crate::memory_source::MemorySource;
 use crate::size_class::{CLASSES, ClassIndex};
 use crate::units::{LONGEST_RUN_PAGES, PAGE_SIZE};
 
@@ -99,8 +98,8 @@ pub struct Statistics {
 }
 
 impl Statistics {
-    /// Takes a snapshot.
-    pub(crate) fn of<S: MemorySource>(chain: &FactoryChain, source: &S) -> Self {
+    /// Takes a snapshot of a heap whose source has a region of `largest_region` bytes.
+    pub(crate) fn of(chain: &FactoryChain, largest_region: usize) -> Self {
         let mut classes = [ClassStatistics::default(); CLASSES];
         for index in ClassIndex::all() {
             classes[index.get()] = class_statistics(chain, index);
@@ -137,7 +136,7 @@ impl Statistics {
             bytes_used: in_chunks + runs.bytes + regions.bytes,
             bytes_held: chain.holdings.held(),
             bytes_held_peak: chain.holdings.peak(),
-            largest_available: chain.largest_available(source),
+            largest_available: chain.largest_available(largest_region),
             failures: totals.failures,
         }
     }
