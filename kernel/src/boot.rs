@@ -9,7 +9,7 @@ use crate::memory::PHYSICAL_MEMORY_BASE;
 use crate::memory::frame::FRAME_SIZE;
 use crate::memory::heap_source::HEAP;
 use crate::memory::physical;
-use crate::{acpi, console, gdt, interrupts, misuse, out_of_memory, print, println, stacks};
+use crate::{acpi, console, gdt, interrupts, misuse, out_of_memory, print, println, screen, stacks};
 
 /// Where the kernel image is loaded: fixed, so that a debugger can be told in advance.
 pub const IMAGE_BASE: u64 = 0xffff_ffff_8000_0000;
@@ -24,6 +24,8 @@ pub static CONFIG: BootloaderConfig = {
     config.mappings.kernel_base = Mapping::FixedAddress(IMAGE_BASE);
     config.mappings.physical_memory = Some(Mapping::FixedAddress(PHYSICAL_MEMORY_BASE));
     config.mappings.dynamic_range_start = Some(PHYSICAL_MEMORY_BASE);
+    config.frame_buffer.minimum_framebuffer_width = Some(screen::WANTED.width as u64);
+    config.frame_buffer.minimum_framebuffer_height = Some(screen::WANTED.height as u64);
     config
 };
 
@@ -40,6 +42,7 @@ pub fn start(boot_info: &'static mut BootInfo) {
         env!("CARGO_PKG_VERSION")
     );
     stacks::init(boot_info.kernel_stack_bottom, boot_info.kernel_stack_len);
+    screen::init(boot_info.framebuffer.take().into());
     gdt::init();
     interrupts::init();
     println!("cpu: segments and exception handlers are loaded");

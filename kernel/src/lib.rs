@@ -15,7 +15,6 @@
 #![cfg_attr(not(test), no_std)]
 #![cfg_attr(target_os = "none", feature(abi_x86_interrupt))]
 
-#[cfg(target_os = "none")]
 extern crate alloc;
 #[cfg(test)]
 extern crate std;
@@ -38,6 +37,7 @@ pub mod protocol;
 pub mod random;
 pub mod registers;
 pub mod ring;
+pub mod screen;
 pub mod stack_name;
 pub mod stress;
 pub mod tasks;

@@ -1,0 +1,138 @@
+//! The machine's framebuffer, who may draw on it, and what there is to be drawn.
+
+use core::ptr::NonNull;
+use core::slice;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use bootloader_api::info::{FrameBuffer, FrameBufferInfo};
+use spin::Once;
+use stack_alloc::BlockSnapshot;
+
+use super::panel::Panel;
+use super::picture::{Facts, Picture};
+use super::surface::Surface;
+use crate::interrupts::timer;
+use crate::memory::frame::FRAME_SIZE;
+use crate::memory::heap_source::HEAP;
+use crate::memory::physical;
+
+/// Blocks of the heap map that are looked at in one go.
+const BLOCKS_AT_ONCE: usize = 32;
+
+/// The framebuffer, if the boot loader gave one.
+static FRAMEBUFFER: Once<Pixels> = Once::new();
+
+/// There is a [`Screen`], or there was.
+static IS_TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// The memory of the framebuffer.
+///
+/// # Invariants
+/// - `start` points to `info.byte_len` bytes that are mapped and writable for good, and nobody else's.
+#[derive(Clone, Copy, Debug)]
+struct Pixels {
+    /// The first byte.
+    start: NonNull<u8>,
+    /// How the pixels are laid out.
+    info: FrameBufferInfo,
+}
+
+// SAFETY: it is memory like any other, the same on every CPU.
+unsafe impl Send for Pixels {}
+
+// SAFETY: what is shared is where the memory is; who writes it must answer for that.
+unsafe impl Sync for Pixels {}
+
+impl Pixels {
+    /// Returns the surface to draw on.
+    ///
+    /// # Safety
+    ///
+    /// Nobody draws on another surface of the same pixels while this one is in use.
+    unsafe fn surface(self) -> Option<Surface<'static>> {
+        // SAFETY: the invariant says that the bytes are there for good, and the caller that they are ours meanwhile. Any bytes
+        // are pixels.
+        let bytes = unsafe { slice::from_raw_parts_mut(self.start.as_ptr(), self.info.byte_len) };
+        Surface::new(bytes, self.info)
+    }
+}
+
+/// Takes the framebuffer over from the boot loader, once. Draws nothing.
+pub fn init(framebuffer: Option<FrameBuffer>) {
+    if let Some(framebuffer) = framebuffer {
+        let info = framebuffer.info();
+        // INVARIANT: the boot loader mapped it for the kernel, and `into_buffer` gives it away for good.
+        let start = NonNull::from(framebuffer.into_buffer()).cast();
+        FRAMEBUFFER.call_once(|| Pixels { start, info });
+    }
+}
+
+/// The live picture of the heap. `W` walks over the heap's blocks, round after round, with a `None` behind each.
+#[derive(Debug)]
+pub struct Screen<W> {
+    /// The pixels.
+    pixels: Pixels,
+    /// The picture.
+    picture: Picture,
+    /// The walk.
+    walk: W,
+}
+
+/// Draws the picture's frame, and allocates all that it will ever need. `None` where there is no framebuffer, it is too
+/// small, memory is out, or there is a screen already.
+#[must_use]
+pub fn start() -> Option<Screen<impl FnMut() -> Option<BlockSnapshot> + Send>> {
+    let pixels = *FRAMEBUFFER.get()?;
+    if IS_TAKEN.swap(true, Ordering::Relaxed) {
+        return None;
+    }
+    // SAFETY: there is only one screen: the flag was not set. A panel is drawn when whoever draws here will never go on.
+    let mut surface = unsafe { pixels.surface() }?;
+    let picture = Picture::new(&mut surface, &facts())?;
+    let mut walk = HEAP.blocks();
+    let walk = move || {
+        let block = walk.next();
+        if block.is_none() {
+            walk = HEAP.blocks();
+        }
+        block
+    };
+    Some(Screen {
+        pixels,
+        picture,
+        walk,
+    })
+}
+
+impl<W: FnMut() -> Option<BlockSnapshot>> Screen<W> {
+    /// Draws what has changed. To be called a few times a second, with interrupts let in.
+    pub fn draw(&mut self) {
+        // SAFETY: there is only one screen, and it is ours. A panel is drawn when whoever draws here will never go on.
+        if let Some(mut surface) = unsafe { self.pixels.surface() } {
+            (self.picture).draw(&mut surface, &facts(), BLOCKS_AT_ONCE, &mut self.walk);
+        }
+    }
+}
+
+/// Draws an empty panel over everything and returns it, for the kernel's last words; `None` where there is no framebuffer.
+/// Waits for nobody and allocates nothing.
+///
+/// For a caller that goes nowhere but out: whoever draws on the screen is not to go on behind it.
+#[must_use]
+pub fn panel() -> Option<Panel<'static>> {
+    let pixels = FRAMEBUFFER.get()?;
+    // SAFETY: whoever was drawing does not run while we do, and will not again: there is one CPU, and we go out.
+    unsafe { pixels.surface() }.map(Panel::new)
+}
+
+/// Returns the facts of this moment.
+fn facts() -> Facts {
+    let frames = physical::statistics();
+    let bytes = |frames: u64| usize::try_from(frames * FRAME_SIZE).unwrap_or(usize::MAX);
+    Facts {
+        uptime_ms: timer::ticks() * 1000 / u64::from(timer::FREQUENCY_HZ),
+        statistics: HEAP.statistics(),
+        bytes_total: bytes(frames.total),
+        bytes_free: bytes(frames.free),
+    }
+}
