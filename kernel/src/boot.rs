@@ -24,8 +24,6 @@ pub static CONFIG: BootloaderConfig = {
     config.mappings.kernel_base = Mapping::FixedAddress(IMAGE_BASE);
     config.mappings.physical_memory = Some(Mapping::FixedAddress(PHYSICAL_MEMORY_BASE));
     config.mappings.dynamic_range_start = Some(PHYSICAL_MEMORY_BASE);
-    config.frame_buffer.minimum_framebuffer_width = Some(screen::WANTED.width as u64);
-    config.frame_buffer.minimum_framebuffer_height = Some(screen::WANTED.height as u64);
     config
 };
 

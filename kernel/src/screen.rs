@@ -27,7 +27,6 @@ mod framebuffer;
 
 #[cfg(target_os = "none")]
 pub use framebuffer::{Screen, init, panel, start};
-pub use layout::WANTED;
 
 #[cfg(test)]
 mod tests;

@@ -28,11 +28,8 @@ const HEADING: u32 = 26;
 const SIDE: u32 = 288;
 /// Height of the panels at the bottom.
 const BOTTOM: u32 = 224;
-/// The smallest screen that has room for all this.
+/// The smallest screen that has room for all this. (The boot loader is asked for more: boot/src/disk_image.rs.)
 const SMALLEST: Size = Size::new(800, 600);
-
-/// The size of screen to ask for.
-pub const WANTED: Size = Size::new(1280, 720);
 
 /// Where everything is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
