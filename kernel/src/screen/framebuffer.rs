@@ -130,7 +130,7 @@ fn facts() -> Facts {
     let frames = physical::statistics();
     let bytes = |frames: u64| usize::try_from(frames * FRAME_SIZE).unwrap_or(usize::MAX);
     Facts {
-        uptime_ms: timer::ticks() * 1000 / u64::from(timer::FREQUENCY_HZ),
+        uptime: timer::uptime(),
         statistics: HEAP.statistics(),
         bytes_total: bytes(frames.total),
         bytes_free: bytes(frames.free),

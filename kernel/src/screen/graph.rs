@@ -9,7 +9,7 @@ use embedded_graphics_core::geometry::{Point, Size};
 use embedded_graphics_core::pixelcolor::Rgb888;
 use embedded_graphics_core::primitives::Rectangle;
 
-use super::history::{History, INTERVAL_MS, Sample};
+use super::history::{History, SAMPLES_PER_SECOND, Sample};
 use super::layout::{cut_bottom, cut_left, share};
 use super::surface::Surface;
 use super::text::{self, Style, Text};
@@ -140,7 +140,7 @@ impl Graph {
         for number in 0..=self.plot.size.width / TIME_PITCH {
             let x = self.plot.top_left.x + (number * TIME_PITCH).cast_signed();
             let intervals = axes.first + u64::from(number * TIME_PITCH / axes.column);
-            let seconds = intervals * INTERVAL_MS / 1000;
+            let seconds = intervals / SAMPLES_PER_SECOND;
             let label = Text::of(format_args!("{}:{:02}", seconds / 60, seconds % 60));
             let below = Point::new(
                 x,

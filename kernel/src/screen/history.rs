@@ -2,9 +2,16 @@
 #![forbid(unsafe_code)]
 
 use alloc::vec::Vec;
+use core::time::Duration;
 
-/// Milliseconds from a sample to the next.
-pub(crate) const INTERVAL_MS: u64 = 250;
+/// Samples a second.
+pub(crate) const SAMPLES_PER_SECOND: u64 = 4;
+
+/// Returns how many intervals between samples a time is.
+pub(crate) const fn intervals(time: Duration) -> u64 {
+    let part = time.subsec_millis() as u64 * SAMPLES_PER_SECOND / 1000;
+    time.as_secs() * SAMPLES_PER_SECOND + part
+}
 
 /// The heap at one moment, in KiB.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

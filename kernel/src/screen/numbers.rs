@@ -1,6 +1,8 @@
 //! The heap in numbers: a name and a value a row.
 #![forbid(unsafe_code)]
 
+use core::time::Duration;
+
 use embedded_graphics_core::geometry::{Point, Size};
 use embedded_graphics_core::primitives::Rectangle;
 use stack_alloc::Statistics;
@@ -33,8 +35,8 @@ const FAILURES: usize = 7;
 /// Counts of what happened up to a moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Counts {
-    /// When, in milliseconds since the start of the kernel.
-    time_ms: u64,
+    /// When, since the start of the kernel.
+    time: Duration,
     /// Allocations.
     allocations: u64,
     /// Frees.
@@ -45,7 +47,7 @@ impl Counts {
     /// Counts up to now.
     fn of(facts: &Facts) -> Self {
         Self {
-            time_ms: facts.uptime_ms,
+            time: facts.uptime,
             allocations: facts.statistics.allocations(),
             frees: facts.statistics.frees(),
         }
@@ -120,11 +122,14 @@ impl Numbers {
 
     /// Works the rates out, once a second.
     fn count(&mut self, now: Counts) {
-        let passed = now.time_ms - self.before.time_ms;
-        if passed < 1000 {
+        let passed = now.time.saturating_sub(self.before.time);
+        if passed < Duration::from_secs(1) {
             return;
         }
-        let rate = |now: u64, before: u64| (now - before) * 1000 / passed;
+        let rate = |now: u64, before: u64| {
+            let rate = u128::from(now - before) * 1000 / passed.as_millis();
+            u64::try_from(rate).unwrap_or(u64::MAX)
+        };
         self.rates = [
             rate(now.allocations, self.before.allocations),
             rate(now.frees, self.before.frees),

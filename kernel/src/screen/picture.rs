@@ -1,13 +1,15 @@
 //! The whole picture: panels, and what is in them. Pure: it is drawn on any surface, from facts that it is given.
 #![forbid(unsafe_code)]
 
+use core::time::Duration;
+
 use embedded_graphics_core::geometry::{OriginDimensions, Point, Size};
 use embedded_graphics_core::primitives::Rectangle;
-use stack_alloc::{BlockSnapshot, Statistics};
+use stack_alloc::{BLOCK_SIZE, BlockSnapshot, Statistics};
 
 use super::classes::Classes;
 use super::graph::{self, Graph};
-use super::history::{INTERVAL_MS, Sample};
+use super::history::{Sample, intervals};
 use super::layout::{Layout, cut_bottom, heading, heading_end, inside};
 use super::machine::Machine;
 use super::map::Map;
@@ -16,17 +18,14 @@ use super::surface::Surface;
 use super::text::{self, Line, Style};
 use super::theme;
 
-/// Bytes of a block of the heap.
-use stack_alloc::BLOCK_SIZE;
-
 /// Pixels between the map and the machine's memory.
 const GAP: u32 = 8;
 
 /// What the picture shows, besides the blocks.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts {
-    /// Milliseconds since the start of the kernel.
-    pub uptime_ms: u64,
+    /// Time since the start of the kernel.
+    pub uptime: Duration,
     /// The heap in numbers.
     pub statistics: Statistics,
     /// Bytes of all usable memory.
@@ -89,7 +88,7 @@ impl Picture {
         budget: usize,
         next: &mut dyn FnMut() -> Option<BlockSnapshot>,
     ) {
-        let seconds = facts.uptime_ms / 1000;
+        let seconds = facts.uptime.as_secs();
         let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
         self.uptime.show(
             surface,
@@ -99,7 +98,7 @@ impl Picture {
         self.machine.draw(surface, facts);
         self.classes.draw(surface, &facts.statistics);
         let sample = self.sample(&facts.statistics);
-        (self.graph).draw(surface, facts.uptime_ms / INTERVAL_MS, sample);
+        (self.graph).draw(surface, intervals(facts.uptime), sample);
         self.numbers.draw(surface, facts);
     }
 

@@ -3,6 +3,7 @@
 use core::alloc::Layout;
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
+use core::time::Duration;
 use std::boxed::Box;
 use std::vec;
 use std::vec::Vec;
@@ -46,7 +47,7 @@ impl Canvas {
 /// A heap in memory of its own.
 struct Model {
     heap: Heap<Region>,
-    uptime_ms: u64,
+    uptime: Duration,
 }
 
 impl Model {
@@ -54,7 +55,7 @@ impl Model {
         let memory = Box::leak(vec![MaybeUninit::uninit(); bytes].into_boxed_slice());
         Self {
             heap: Heap::new(Region::from_static(memory)),
-            uptime_ms: 0,
+            uptime: Duration::ZERO,
         }
     }
 
@@ -72,7 +73,7 @@ impl Model {
     fn facts(&self) -> Facts {
         let statistics = self.heap.statistics();
         Facts {
-            uptime_ms: self.uptime_ms,
+            uptime: self.uptime,
             bytes_total: 248 << 20,
             bytes_free: (247 << 20) - statistics.bytes_held,
             statistics,
@@ -85,7 +86,7 @@ impl Model {
         picture.draw(&mut canvas.surface(), &facts, usize::MAX, &mut || {
             walk.next()
         });
-        self.uptime_ms += 250;
+        self.uptime += Duration::from_millis(250);
     }
 }
 
