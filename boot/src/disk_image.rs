@@ -45,19 +45,21 @@ pub(crate) fn make(elf: &Path, firmware: Firmware) -> anyhow::Result<PathBuf> {
 fn build(kernel: &[u8], firmware: Firmware, image: &Path) -> anyhow::Result<()> {
     let mut builder = DiskImageBuilder::empty();
     builder.set_file_contents("kernel-x86_64".to_owned(), kernel_elf::stripped(kernel)?);
-    builder.set_boot_config(&boot_config());
+    builder.set_boot_config(&boot_config(firmware));
     match firmware {
         Firmware::Uefi => builder.create_uefi_image(image),
         Firmware::Bios => builder.create_bios_image(image),
     }
 }
 
-/// A boot loader that says nothing, so that the first line on the console is the kernel's, and that finds a screen with room
-/// for the kernel's picture of its heap, if there is one.
-fn boot_config() -> BootConfig {
+/// A boot loader that says nothing, so that the first line on the console is the kernel's.
+fn boot_config(firmware: Firmware) -> BootConfig {
     let mut config = BootConfig::default();
-    config.frame_buffer.minimum_framebuffer_width = Some(1280);
-    config.frame_buffer.minimum_framebuffer_height = Some(720);
+    if firmware == Firmware::Bios {
+        // Room for the kernel's picture of its heap. UEFI has a screen as large as suits it, and would give its largest.
+        config.frame_buffer.minimum_framebuffer_width = Some(1280);
+        config.frame_buffer.minimum_framebuffer_height = Some(720);
+    }
     config.serial_logging = false;
     config.frame_buffer_logging = false;
     config

@@ -38,16 +38,14 @@ impl<'a> Surface<'a> {
     /// Fills a rectangle.
     pub fn fill(&mut self, area: Rectangle, colour: Rgb888) {
         let area = area.intersection(&self.bounding_box());
-        let pixel = self.encode(colour);
-        let bytes_per_pixel = self.info.bytes_per_pixel;
+        let (pixel, length) = (self.encode(colour), self.info.bytes_per_pixel);
         for y in area.rows() {
             let row = self.row(area.top_left.x, y, area.size.width);
-            if bytes_per_pixel == LONGEST_PIXEL {
-                row.as_chunks_mut().0.fill(pixel);
-            } else {
-                for bytes in row.chunks_exact_mut(bytes_per_pixel) {
-                    bytes.copy_from_slice(&pixel[..bytes_per_pixel]);
-                }
+            match length {
+                1 => fill_row::<1>(row, pixel),
+                2 => fill_row::<2>(row, pixel),
+                3 => fill_row::<3>(row, pixel),
+                _ => fill_row::<4>(row, pixel),
             }
         }
     }
@@ -90,6 +88,16 @@ impl<'a> Surface<'a> {
             // One byte of grey, or something that nobody knows.
             _ => [luma(red, green, blue); LONGEST_PIXEL],
         }
+    }
+}
+
+/// Fills a row of pixels of `LENGTH` bytes. Their number is known when this is compiled: a copy of any length is a call.
+fn fill_row<const LENGTH: usize>(row: &mut [u8], pixel: [u8; LONGEST_PIXEL]) {
+    let Some(pixel) = pixel.first_chunk::<LENGTH>() else {
+        return;
+    };
+    for bytes in row.as_chunks_mut::<LENGTH>().0 {
+        *bytes = *pixel;
     }
 }
 
