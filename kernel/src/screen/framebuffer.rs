@@ -22,7 +22,7 @@ const BLOCKS_AT_ONCE: usize = 32;
 /// The framebuffer, if the boot loader gave one.
 static FRAMEBUFFER: Once<Pixels> = Once::new();
 
-/// There is a [`Screen`], or there was.
+/// There is a [`Screen`].
 static IS_TAKEN: AtomicBool = AtomicBool::new(false);
 
 /// The memory of the framebuffer.
@@ -76,6 +76,8 @@ pub struct Screen<W> {
     picture: Picture,
     /// The walk.
     walk: W,
+    /// The right to draw.
+    _claim: Claim,
 }
 
 /// Draws the picture's frame, and allocates all that it will ever need. `None` where there is no framebuffer, it is too
@@ -83,10 +85,8 @@ pub struct Screen<W> {
 #[must_use]
 pub fn start() -> Option<Screen<impl FnMut() -> Option<BlockSnapshot> + Send>> {
     let pixels = *FRAMEBUFFER.get()?;
-    if IS_TAKEN.swap(true, Ordering::Relaxed) {
-        return None;
-    }
-    // SAFETY: there is only one screen: the flag was not set. A panel is drawn when whoever draws here will never go on.
+    let claim = Claim::take()?;
+    // SAFETY: there is only one screen, by the claim. A panel is drawn when whoever draws here will never go on.
     let mut surface = unsafe { pixels.surface() }?;
     let picture = Picture::new(&mut surface, &facts())?;
     let mut walk = HEAP.blocks();
@@ -101,13 +101,31 @@ pub fn start() -> Option<Screen<impl FnMut() -> Option<BlockSnapshot> + Send>> {
         pixels,
         picture,
         walk,
+        _claim: claim,
     })
+}
+
+/// The right to draw the live picture: there is at most one.
+#[derive(Debug)]
+struct Claim;
+
+impl Claim {
+    /// Takes the right, if nobody has it.
+    fn take() -> Option<Self> {
+        (!IS_TAKEN.swap(true, Ordering::Acquire)).then_some(Self)
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        IS_TAKEN.store(false, Ordering::Release);
+    }
 }
 
 impl<W: FnMut() -> Option<BlockSnapshot>> Screen<W> {
     /// Draws what has changed. To be called a few times a second, with interrupts let in.
     pub fn draw(&mut self) {
-        // SAFETY: there is only one screen, and it is ours. A panel is drawn when whoever draws here will never go on.
+        // SAFETY: there is only one screen, by its claim, and it is ours. A panel is drawn when whoever draws here will never go on.
         if let Some(mut surface) = unsafe { self.pixels.surface() } {
             (self.picture).draw(&mut surface, &facts(), BLOCKS_AT_ONCE, &mut self.walk);
         }

@@ -131,6 +131,12 @@ impl Map {
         *shown = tile;
     }
 
+    /// Returns what the line behind the heading says.
+    #[cfg(test)]
+    pub(crate) fn caption(&self) -> &str {
+        self.caption.shown()
+    }
+
     /// Says how many blocks there are.
     fn show_caption(&mut self, surface: &mut Surface<'_>) {
         let capacity = self.scale.capacity(self.area.size).min(self.tiles.len());

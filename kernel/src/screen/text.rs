@@ -131,6 +131,14 @@ impl Line {
         }
     }
 
+    /// Returns what is on the surface.
+    #[cfg(test)]
+    pub(crate) fn shown(&self) -> &str {
+        core::str::from_utf8(&self.shown[..self.length])
+            .unwrap_or_default()
+            .trim_end()
+    }
+
     /// Changes the colour of what is drawn from now on.
     pub(crate) fn set_colour(&mut self, colour: Rgb888) {
         self.style.colour = colour;
