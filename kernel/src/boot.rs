@@ -40,7 +40,7 @@ pub fn start(boot_info: &'static mut BootInfo) {
         env!("CARGO_PKG_VERSION")
     );
     stacks::init(boot_info.kernel_stack_bottom, boot_info.kernel_stack_len);
-    screen::init(boot_info.framebuffer.take().into());
+    screen::init(boot_info.framebuffer.take());
     gdt::init();
     interrupts::init();
     println!("cpu: segments and exception handlers are loaded");

@@ -40,6 +40,8 @@ mod scattered;
 mod stress;
 #[path = "kernel/tasks.rs"]
 mod tasks;
+#[path = "kernel/screen.rs"]
+mod screen;
 
 /// All tests, in the order in which they run.
 static TESTS: &[&[Test]] = &[
@@ -54,6 +56,7 @@ static TESTS: &[&[Test]] = &[
     monitor::TESTS,
     differential::TESTS,
     stress::TESTS,
+    screen::TESTS,
     bench::TESTS,
     out_of_memory::TESTS,
     failures::TESTS,

@@ -14,10 +14,10 @@ use super::theme;
 use super::tile::draw_frame;
 use crate::bytes::Bytes;
 
+/// Rows, one a class.
+const ROWS: u32 = 36;
 /// Classes there are.
-pub(crate) const CLASSES: usize = 36;
-/// The same, in pixels of one each.
-const CLASS_ROWS: u32 = 36;
+pub(crate) const CLASSES: usize = ROWS as usize;
 /// Pixels for the labels on the left.
 const LABELS: u32 = 72;
 /// Pixels between labels and bars: the class's colour, always there.
@@ -114,7 +114,7 @@ impl Classes {
     /// Returns where a class's row is: a pixel lower than the distance to the next, if there is room.
     fn row(&self, number: usize) -> Rectangle {
         let number = u32::try_from(number).unwrap_or_default();
-        let pitch = (self.area.size.height / CLASS_ROWS).max(2);
+        let pitch = (self.area.size.height / ROWS).max(2);
         let gap = u32::from(pitch > 4);
         Rectangle::new(
             self.area.top_left + Size::new(0, number * pitch),

@@ -13,8 +13,11 @@ use super::text::{self, Line, Style};
 use super::theme;
 use crate::bytes::Bytes;
 
+/// Rows there are, for a division by pixels.
+const ROWS: u32 = 9;
+
 /// What the rows are.
-const NAMES: [&str; 9] = [
+const NAMES: [&str; ROWS as usize] = [
     "objects",
     "asked for",
     "used",
@@ -68,7 +71,7 @@ pub(crate) struct Numbers {
 impl Numbers {
     /// Draws the names.
     pub(crate) fn new(surface: &mut Surface<'_>, area: Rectangle, facts: &Facts) -> Self {
-        let pitch = area.size.height / NAMES.len() as u32;
+        let pitch = area.size.height / ROWS;
         let end = area.top_left + Size::new(area.size.width, 0);
         let value = Style::TEXT.width(VALUE).cast_signed();
         let mut y = 0;
