@@ -145,11 +145,11 @@ impl Map {
         match blocks.saturating_sub(capacity) {
             0 => self.caption.show(
                 surface,
-                format_args!("{blocks} block{plural} of 256 KiB, a cell a page"),
+                format_args!("{blocks} block{plural} of 256 KiB: a cell a page, filled as far as used"),
             ),
             hidden => self.caption.show(
                 surface,
-                format_args!("{blocks} blocks of 256 KiB, the last {hidden} are not shown"),
+                format_args!("{blocks} blocks of 256 KiB; the last {hidden} are not shown"),
             ),
         }
     }
