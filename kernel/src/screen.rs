@@ -26,7 +26,7 @@ mod tile;
 mod framebuffer;
 
 #[cfg(target_os = "none")]
-pub use framebuffer::{Screen, init, panel, start};
+pub use framebuffer::{Screen, init, panel, spawn, start};
 
 #[cfg(test)]
 mod tests;

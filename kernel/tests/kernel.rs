@@ -36,12 +36,12 @@ mod monitor;
 mod out_of_memory;
 #[path = "kernel/scattered.rs"]
 mod scattered;
+#[path = "kernel/screen.rs"]
+mod screen;
 #[path = "kernel/stress.rs"]
 mod stress;
 #[path = "kernel/tasks.rs"]
 mod tasks;
-#[path = "kernel/screen.rs"]
-mod screen;
 
 /// All tests, in the order in which they run.
 static TESTS: &[&[Test]] = &[

@@ -3,6 +3,7 @@
 use core::ptr::NonNull;
 use core::slice;
 use core::sync::atomic::{AtomicBool, Ordering};
+use core::time::Duration;
 
 use bootloader_api::info::{FrameBuffer, FrameBufferInfo};
 use spin::Once;
@@ -15,9 +16,13 @@ use crate::interrupts::timer;
 use crate::memory::frame::FRAME_SIZE;
 use crate::memory::heap_source::HEAP;
 use crate::memory::physical;
+use crate::tasks;
 
 /// Blocks of the heap map that are looked at in one go.
 const BLOCKS_AT_ONCE: usize = 32;
+
+/// Time from one drawing to the next.
+const REFRESH: Duration = Duration::from_millis(250);
 
 /// The framebuffer, if the boot loader gave one.
 static FRAMEBUFFER: Once<Pixels> = Once::new();
@@ -65,6 +70,19 @@ pub fn init(framebuffer: Option<FrameBuffer>) {
         let start = NonNull::from(framebuffer.into_buffer()).cast();
         FRAMEBUFFER.call_once(|| Pixels { start, info });
     }
+}
+
+/// Starts the task that draws the live picture. Without a screen, or memory for it, there is no task and no picture.
+pub fn spawn() {
+    let Some(mut screen) = start() else { return };
+    let task = tasks::spawn("screen", move || {
+        loop {
+            screen.draw();
+            tasks::sleep(REFRESH);
+        }
+    });
+    // Nobody waits for it. Where none can be had, the screen is given back.
+    drop(task);
 }
 
 /// The live picture of the heap. `W` walks over the heap's blocks, round after round, with a `None` behind each.
@@ -139,7 +157,8 @@ impl<W: FnMut() -> Option<BlockSnapshot>> Screen<W> {
 #[must_use]
 pub fn panel() -> Option<Panel<'static>> {
     let pixels = FRAMEBUFFER.get()?;
-    // SAFETY: whoever was drawing does not run while we do, and will not again: there is one CPU, and we go out.
+    // SAFETY: whoever was drawing does not run while we do, and will not again: there is one CPU, no task has a turn while
+    // interrupts are masked, and we go out.
     unsafe { pixels.surface() }.map(Panel::new)
 }
 

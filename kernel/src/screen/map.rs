@@ -145,7 +145,9 @@ impl Map {
         match blocks.saturating_sub(capacity) {
             0 => self.caption.show(
                 surface,
-                format_args!("{blocks} block{plural} of 256 KiB: a cell a page, filled as far as used"),
+                format_args!(
+                    "{blocks} block{plural} of 256 KiB: a cell a page, filled as far as used"
+                ),
             ),
             hidden => self.caption.show(
                 surface,

@@ -254,8 +254,14 @@ fn blocks_that_have_no_room_are_counted() {
     let area = rectangle(0, 20, 100, 100);
     let mut map = Map::new(area, Point::zero(), usize::MAX).unwrap();
     for (blocks, caption) in [
-        (1, "1 block of 256 KiB: a cell a page, filled as far as used"),
-        (25, "25 blocks of 256 KiB: a cell a page, filled as far as used"),
+        (
+            1,
+            "1 block of 256 KiB: a cell a page, filled as far as used",
+        ),
+        (
+            25,
+            "25 blocks of 256 KiB: a cell a page, filled as far as used",
+        ),
         (1000, "1000 blocks of 256 KiB; the last 975 are not shown"),
     ] {
         let mut walk = std::iter::repeat_n(block, blocks);
