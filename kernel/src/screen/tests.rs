@@ -130,13 +130,13 @@ fn start(model: &Model, width: usize, height: usize) -> (Canvas, Picture) {
 const TILES: Point = Point::new(28, 98);
 
 /// Side of a cell at the largest scale.
-const CELL: i32 = 14;
+const CELL: i32 = 20;
 
 /// From a cell to the next.
-const PITCH: i32 = 16;
+const PITCH: i32 = 22;
 
 /// Round a tile.
-const MARGIN: i32 = 7;
+const MARGIN: i32 = 10;
 
 #[test]
 fn pages_of_a_block_are_what_they_are_used_for() {

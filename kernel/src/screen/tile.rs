@@ -129,7 +129,8 @@ pub(crate) struct Scale {
 
 impl Scale {
     /// All there are, the largest first.
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
+        Self { cell: 20 },
         Self { cell: 14 },
         Self { cell: 12 },
         Self { cell: 11 },
