@@ -36,7 +36,11 @@ impl Machine {
     /// Returns a bar that fills an area, which is [`HEIGHT`](Self::HEIGHT) pixels high.
     pub(crate) fn new(area: Rectangle) -> Self {
         Self {
-            line: Line::new(area.top_left, Style::FAINT, 64),
+            line: Line::new(
+                area.top_left,
+                Style::FAINT,
+                Style::FAINT.characters(area.size.width),
+            ),
             area: cut_top(area, TEXT),
             ends: None,
         }

@@ -6,17 +6,13 @@
 
 use alloc::vec::Vec;
 
-use embedded_graphics_core::geometry::Point;
 use embedded_graphics_core::primitives::Rectangle;
 use stack_alloc::BlockSnapshot;
 
 use super::surface::Surface;
-use super::text::{Line, Style};
+use super::text::Line;
 use super::theme;
 use super::tile::{Scale, Tile};
-
-/// Characters of the line behind the heading.
-const CAPTION: usize = 64;
 
 /// The map.
 #[derive(Debug)]
@@ -38,8 +34,8 @@ pub(crate) struct Map {
 }
 
 impl Map {
-    /// Returns a map for up to `blocks` blocks, or as many as fit. `None` when memory is out.
-    pub(crate) fn new(area: Rectangle, caption: Point, blocks: usize) -> Option<Self> {
+    /// Returns a map, which writes into the line `caption` how many blocks there are, for up to `blocks` blocks, or as many as fit. `None` when memory is out.
+    pub(crate) fn new(area: Rectangle, caption: Line, blocks: usize) -> Option<Self> {
         let [largest, .., smallest] = Scale::ALL;
         let capacity = smallest.capacity(area.size).min(blocks);
         let mut tiles = Vec::new();
@@ -47,7 +43,7 @@ impl Map {
         tiles.resize(capacity, Tile::NOTHING);
         Some(Self {
             area,
-            caption: Line::new(caption, Style::FAINT, CAPTION),
+            caption,
             scale: largest,
             tiles,
             shown: 0,

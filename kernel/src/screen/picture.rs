@@ -65,8 +65,7 @@ impl Picture {
             area.top_left + Size::new(0, area.size.height - Machine::HEIGHT),
             Size::new(area.size.width, Machine::HEIGHT),
         );
-        let caption = heading(layout.map) + Size::new(Style::HEADING.width(10), 0);
-        let map = Map::new(tiles, caption, facts.bytes_total / BLOCK_SIZE)?;
+        let map = Map::new(tiles, caption_line(layout), facts.bytes_total / BLOCK_SIZE)?;
         let graph = Graph::new(inside(layout.graph))?;
         draw_panels(surface, layout);
         Some(Self {
@@ -114,6 +113,14 @@ impl Picture {
             has_failures,
         }
     }
+}
+
+/// Returns the line behind the map's heading, as long as there is room.
+fn caption_line(layout: Layout) -> Line {
+    let (start, end) = (heading(layout.map), heading_end(layout.map));
+    let at = start + Size::new(Style::HEADING.width(10), 0);
+    let length = Style::FAINT.characters((end.x - at.x).cast_unsigned());
+    Line::new(at, Style::FAINT, length)
 }
 
 /// Characters of the uptime.

@@ -19,7 +19,7 @@ use super::map::Map;
 use super::panel::Panel;
 use super::picture::{Facts, Picture};
 use super::surface::Surface;
-use super::text::Style;
+use super::text::{Line, Style};
 use super::theme;
 use crate::random::Random;
 
@@ -252,7 +252,7 @@ fn blocks_that_have_no_room_are_counted() {
     };
     let mut canvas = Canvas::new(800, 600);
     let area = rectangle(0, 20, 100, 100);
-    let mut map = Map::new(area, Point::zero(), usize::MAX).unwrap();
+    let mut map = Map::new(area, Line::new(Point::zero(), Style::FAINT, 64), usize::MAX).unwrap();
     for (blocks, caption) in [
         (
             1,

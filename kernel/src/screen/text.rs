@@ -67,6 +67,11 @@ impl Style {
         )
     }
 
+    /// Returns how many characters fit into so many pixels.
+    pub(crate) fn characters(self, width: u32) -> usize {
+        (width / self.character().width) as usize
+    }
+
     /// Returns how wide a text of this many characters is, in pixels.
     pub(crate) fn width(self, characters: usize) -> u32 {
         self.character().width * u32::try_from(characters).unwrap_or_default()
