@@ -26,7 +26,7 @@ mod tile;
 mod framebuffer;
 
 #[cfg(target_os = "none")]
-pub use framebuffer::{Screen, init, panel, spawn, start};
+pub use framebuffer::{Screen, init, spawn, start, take_panel};
 
 #[cfg(test)]
 mod tests;

@@ -155,7 +155,7 @@ impl<W: FnMut() -> Option<BlockSnapshot>> Screen<W> {
 ///
 /// For a caller that goes nowhere but out: whoever draws on the screen is not to go on behind it.
 #[must_use]
-pub fn panel() -> Option<Panel<'static>> {
+pub fn take_panel() -> Option<Panel<'static>> {
     let pixels = FRAMEBUFFER.get()?;
     // SAFETY: whoever was drawing does not run while we do, and will not again: there is one CPU, no task has a turn while
     // interrupts are masked, and we go out.

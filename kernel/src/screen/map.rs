@@ -34,7 +34,8 @@ pub(crate) struct Map {
 }
 
 impl Map {
-    /// Returns a map, which writes into the line `caption` how many blocks there are, for up to `blocks` blocks, or as many as fit. `None` when memory is out.
+    /// Returns a map for up to `blocks` blocks, or as many as fit; how many there are is written to `caption`. `None` when
+    /// memory is out.
     pub(crate) fn new(area: Rectangle, caption: Line, blocks: usize) -> Option<Self> {
         let [largest, .., smallest] = Scale::ALL;
         let capacity = smallest.capacity(area.size).min(blocks);

@@ -79,7 +79,8 @@ impl Picture {
         })
     }
 
-    /// Draws what has changed, and of the map the next `budget` blocks: see [`Map::draw`]. Allocates nothing.
+    /// Draws what has changed, and of the map up to `budget` of the next blocks. `next` gives one after the other, and `None`
+    /// behind the last of a round. Allocates nothing.
     pub fn draw(
         &mut self,
         surface: &mut Surface<'_>,

@@ -67,7 +67,7 @@ fn whole_map_is_drawn_while_blocks_come_and_go() {
 
 fn panel_allocates_nothing_and_masks_nothing() {
     let before = HEAP.statistics().allocations();
-    let mut panel = screen::panel().expect("there is a framebuffer");
+    let mut panel = screen::take_panel().expect("there is a framebuffer");
     for line in 0..200 {
         writeln!(panel, "line {line} of more than there is room for").expect("a panel takes all");
     }
