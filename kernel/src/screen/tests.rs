@@ -264,7 +264,7 @@ fn blocks_that_have_no_room_are_counted() {
         ),
         (1000, "1000 blocks of 256 KiB; the last 975 are not shown"),
     ] {
-        let mut walk = std::iter::repeat_n(block, blocks);
+        let mut walk = core::iter::repeat_n(block, blocks);
         map.draw(&mut canvas.surface(), usize::MAX, &mut || walk.next());
         assert_eq!(map.caption(), caption);
     }
