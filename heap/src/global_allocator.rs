@@ -196,7 +196,7 @@ impl<S: MemorySource, R: RawMutex> Allocator<S, R> {
     ///
     /// The lock is taken for each block and not held between them, so the walk may print, allocate and free; a block that
     /// comes or goes meanwhile may be seen or not. Cost of a step: the number of blocks. Regions are not in blocks: see
-    /// [`live_objects`](Self::live_objects).
+    /// [`live_regions`](Self::live_regions).
     pub fn blocks(&self) -> impl Iterator<Item = BlockSnapshot> {
         let mut walk = BlockWalk::new();
         core::iter::from_fn(move || walk.step(self.lock.enter().chain.holdings.lookup()))
@@ -209,6 +209,13 @@ impl<S: MemorySource, R: RawMutex> Allocator<S, R> {
     /// number of blocks; to the next region, the number of regions.
     pub fn live_objects(&self) -> impl Iterator<Item = Object> {
         let mut walk = Walk::new();
+        core::iter::from_fn(move || walk.step(self.lock.enter().chain.holdings.lookup()))
+    }
+
+    /// Returns every live region, by address: what [`live_objects`](Self::live_objects) ends with, and in the same way. Cost of a
+    /// step: the number of regions.
+    pub fn live_regions(&self) -> impl Iterator<Item = Object> {
+        let mut walk = Walk::of_regions();
         core::iter::from_fn(move || walk.step(self.lock.enter().chain.holdings.lookup()))
     }
 

@@ -25,6 +25,11 @@ impl Walk {
         Self::Blocks(0)
     }
 
+    /// Returns a walk that has seen all but the regions.
+    pub(crate) const fn of_regions() -> Self {
+        Self::Regions(0)
+    }
+
     /// Takes one step: returns the next live object. Cost: that of the search in [`Lookup`].
     pub(crate) fn step(&mut self, lookup: Lookup<'_>) -> Option<Object> {
         if let Self::Blocks(from) = *self {

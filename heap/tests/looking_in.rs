@@ -270,6 +270,9 @@ fn live_objects_are_those_that_are_live() {
             if number % 7 == 0 {
                 let walked: Vec<_> = heap.live_objects().collect();
                 assert_eq!(walked, expected_walk(&heap, &live), "seed {seed}");
+                let is_region = |object: &stack_alloc::Object| object.kind == ObjectKind::Region;
+                let regions = walked.into_iter().filter(is_region);
+                assert!(regions.eq(heap.live_regions()), "seed {seed}");
             }
         }
         free_all(&heap, live);
