@@ -9,7 +9,9 @@ use crate::memory::PHYSICAL_MEMORY_BASE;
 use crate::memory::frame::FRAME_SIZE;
 use crate::memory::heap_source::HEAP;
 use crate::memory::physical;
-use crate::{acpi, console, gdt, interrupts, misuse, out_of_memory, print, println, screen, stacks};
+use crate::{
+    acpi, console, gdt, interrupts, misuse, out_of_memory, print, println, screen, stacks,
+};
 
 /// Where the kernel image is loaded: fixed, so that a debugger can be told in advance.
 pub const IMAGE_BASE: u64 = 0xffff_ffff_8000_0000;

@@ -19,7 +19,7 @@ use crate::failure_context::FailureContext;
 use crate::interrupts::handling;
 use crate::protocol::Exit;
 use crate::registers::Flags;
-use crate::{lookup, out_of_memory, qemu, tasks};
+use crate::{lookup, out_of_memory, qemu, screen, tasks};
 
 /// What went wrong. Displays as the report, in whole lines, without the backtrace.
 #[derive(Clone, Copy, Debug)]
@@ -68,7 +68,10 @@ pub struct PanicLine<'a>(pub &'a PanicInfo<'a>);
 impl fmt::Display for PanicLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(location) = self.0.location() {
-            write!(f, "{location}: ")?;
+            // The library's package lies beside its sources: the compiler knows them by a detour.
+            let parts = location.file().split("library/../");
+            parts.into_iter().try_for_each(|part| f.write_str(part))?;
+            write!(f, ":{}:{}: ", location.line(), location.column())?;
         }
         write!(f, "{}", self.0.message())
     }
@@ -114,6 +117,10 @@ fn report_first(failure: &Failure<'_>, backtrace: Backtrace, console: &mut Emerg
         (observer.before)(failure, console);
     }
     let _ = write_report(console, failure, backtrace);
+    // The screen comes last: should drawing fail too, the report is out.
+    if let Some(mut panel) = screen::take_panel() {
+        let _ = write_report(&mut panel, failure, backtrace);
+    }
     OBSERVER.get().map_or(Exit::Panicked, |observer| {
         (observer.after)(failure, console)
     })
