@@ -3,6 +3,7 @@
 # Variables of the machine, such as `make run BOOT=bios MEM=64M`:
 #
 #   BOOT=uefi|bios   MEM=256M   SMP=1   ACCEL=auto|kvm|tcg   DISPLAY=none|gtk|sdl|…   GDB=1   ICOUNT=1   QEMUFLAGS='-d int'
+#   LOG=off|error|warn|info|debug|trace
 #
 # Under plain `cargo run` and `cargo test` the same are STACK_ALLOC_BOOT, STACK_ALLOC_MEM and so on.
 # TESTS='heap frames' chooses tests for `make kernel-test`, by parts of their names. FUZZ_SECONDS=60 and FUZZ_TARGET=heap are
@@ -34,6 +35,7 @@ machine := $(strip \
 	$(if $(display),STACK_ALLOC_DISPLAY='$(display)' DISPLAY='$(x11)') \
 	$(if $(filter-out 0 no false,$(GDB)),STACK_ALLOC_GDB=true) \
 	$(if $(filter-out 0 no false,$(ICOUNT)),STACK_ALLOC_ICOUNT=true) \
+	$(if $(LOG),STACK_ALLOC_LOG='$(LOG)') \
 	$(if $(QEMUFLAGS),STACK_ALLOC_QEMUFLAGS='$(QEMUFLAGS)'))
 
 # Puts the toolchain that the set-up chose on PATH, and the machine's variables into the environment.

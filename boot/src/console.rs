@@ -13,7 +13,7 @@ use crate::feed::Gate;
 use crate::firmware::{self, Ovmf};
 use crate::machine::{Event, Events, Machine};
 use crate::monitor::{self, Job};
-use crate::options::{Accelerator, Firmware, MachineOptions, RunOptions};
+use crate::options::{Accelerator, Firmware, LogLevel, MachineOptions, RunOptions};
 use crate::outcome::Outcome;
 use crate::output::note;
 use crate::serial::{Control, Line, Serial};
@@ -36,7 +36,7 @@ pub(crate) fn run(options: &RunOptions) -> anyhow::Result<u8> {
             let boot = qemu::Boot {
                 image: &image,
                 ovmf: ovmf.as_ref(),
-                arguments: "",
+                arguments: options.log.map_or("", LogLevel::argument),
             };
             let events = Events::new()?;
             let mut console = Console::new(options, Symbols::new(&options.elf, &content))?;

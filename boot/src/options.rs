@@ -76,6 +76,37 @@ pub(crate) enum Accelerator {
     Tcg,
 }
 
+/// How much the kernel tells of itself; each level shows what those before it show, and more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogLevel {
+    /// Nothing.
+    Off,
+    /// What has failed.
+    Error,
+    /// What is strange.
+    Warn,
+    /// What is being done.
+    Info,
+    /// What was found.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl LogLevel {
+    /// Returns the line that tells the kernel.
+    pub(crate) fn argument(self) -> &'static str {
+        match self {
+            Self::Off => "log off\n",
+            Self::Error => "log error\n",
+            Self::Warn => "log warn\n",
+            Self::Info => "log info\n",
+            Self::Debug => "log debug\n",
+            Self::Trace => "log trace\n",
+        }
+    }
+}
+
 /// The machine to run in.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct MachineOptions {
@@ -186,6 +217,14 @@ pub(crate) struct RunOptions {
     #[arg(long, value_name = "SECONDS", env = "STACK_ALLOC_LIMIT", hide_env_values = true,
           value_parser = clap::value_parser!(u64).range(1..=86400))]
     pub(crate) limit: Option<u64>,
+    /// How much the kernel tells of itself; `log` at its prompt changes it
+    #[arg(
+        long,
+        value_name = "LEVEL",
+        env = "STACK_ALLOC_LOG",
+        hide_env_values = true
+    )]
+    pub(crate) log: Option<LogLevel>,
     /// The kernel runs a bench and leaves, rather than answer at a prompt.
     #[arg(skip)]
     pub(crate) is_bench: bool,
@@ -416,6 +455,14 @@ mod tests {
         TestProgram::command().debug_assert();
         RunProgram::command().debug_assert();
         BenchProgram::command().debug_assert();
+    }
+
+    #[test]
+    fn levels_are_told_by_their_names() {
+        for level in LogLevel::value_variants() {
+            let value = level.to_possible_value().expect("all have names");
+            assert_eq!(level.argument(), format!("log {}\n", value.get_name()));
+        }
     }
 
     #[test]

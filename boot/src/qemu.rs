@@ -18,7 +18,7 @@ pub(crate) struct Boot<'a> {
     pub(crate) image: &'a Path,
     /// The firmware, where it is UEFI.
     pub(crate) ovmf: Option<&'a Ovmf>,
-    /// The kernel's arguments, one a line; empty in an ordinary run.
+    /// The kernel's arguments, one a line; often none.
     pub(crate) arguments: &'a str,
 }
 

@@ -1,6 +1,9 @@
-//! The arguments that the runner gives to a test image, read from their text. Pure; the format is
+//! The arguments that the runner gives to an image, read from their text. Pure; the format is
 //! [`protocol`](crate::protocol)'s.
 #![forbid(unsafe_code)]
+
+/// The most bytes of their text that an image reads.
+pub const MOST_BYTES: usize = 8 * 1024;
 
 /// What a boot of the test image is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,6 +68,12 @@ impl<'a> Arguments<'a> {
         self.values("only").last()
     }
 
+    /// Returns the name of the log level to begin with.
+    #[must_use]
+    pub fn log_level(self) -> Option<&'a str> {
+        self.values("log").last()
+    }
+
     /// Iterates over the lines that say something.
     fn lines(self) -> impl Iterator<Item = &'a str> {
         self.text
@@ -107,6 +116,13 @@ mod tests {
     fn exact_compares_whole_names() {
         let arguments = Arguments::new("exact\nfilter heap::a\r\n");
         assert!(arguments.chooses("heap::a") && !arguments.chooses("heap::ab"));
+    }
+
+    #[test]
+    fn last_log_level_counts() {
+        let arguments = Arguments::new("log info\nmode list\nlog  debug \nlogging x");
+        assert_eq!(arguments.log_level(), Some("debug"));
+        assert_eq!(Arguments::new("").log_level(), None);
     }
 
     #[test]

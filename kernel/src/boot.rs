@@ -4,13 +4,17 @@ use bootloader_api::config::Mapping;
 use bootloader_api::info::MemoryRegion;
 use bootloader_api::{BootInfo, BootloaderConfig};
 
+use crate::arguments::{self, Arguments};
+use crate::bytes::Bytes;
 use crate::interrupts::masked;
 use crate::memory::PHYSICAL_MEMORY_BASE;
 use crate::memory::frame::FRAME_SIZE;
 use crate::memory::heap_source::HEAP;
 use crate::memory::physical;
+use crate::protocol::ARGUMENTS_FILE;
 use crate::{
-    acpi, console, gdt, interrupts, misuse, out_of_memory, print, println, screen, stacks,
+    acpi, console, gdt, interrupts, logger, misuse, out_of_memory, print, println, qemu, screen,
+    stacks,
 };
 
 /// Where the kernel image is loaded: fixed, so that a debugger can be told in advance.
@@ -37,19 +41,41 @@ pub static CONFIG: BootloaderConfig = {
 pub fn start(boot_info: &'static mut BootInfo) {
     console::init();
     println!("@image {:#018x}", boot_info.kernel_image_offset);
-    println!(
+    init_log();
+    log::info!(
         "stack_alloc {}: a kernel and its heap",
         env!("CARGO_PKG_VERSION")
+    );
+    log::debug!(
+        "boot loader {}.{}.{}; image of {}; call stack of {} at {:#018x}",
+        boot_info.api_version.version_major(),
+        boot_info.api_version.version_minor(),
+        boot_info.api_version.version_patch(),
+        bytes(boot_info.kernel_len),
+        bytes(boot_info.kernel_stack_len),
+        boot_info.kernel_stack_bottom,
     );
     stacks::init(boot_info.kernel_stack_bottom, boot_info.kernel_stack_len);
     screen::init(boot_info.framebuffer.take());
     gdt::init();
     interrupts::init();
-    println!("cpu: segments and exception handlers are loaded");
+    log::info!("cpu: segments and exception handlers are loaded");
     let rsdp = boot_info.rsdp_addr.into_option();
     init_memory(boot_info);
     acpi::init(rsdp);
-    println!("interrupts: {}", interrupts::start());
+    log::info!("interrupts: {}", interrupts::start());
+}
+
+/// Makes `log::info!` and its like print, from the level on that the runner asks for.
+fn init_log() {
+    let mut buffer = [0; arguments::MOST_BYTES];
+    let text = qemu::read_file(ARGUMENTS_FILE, &mut buffer).unwrap_or_default();
+    logger::init(Arguments::new(text).log_level());
+}
+
+/// Returns a number of bytes for a reader.
+fn bytes(count: u64) -> Bytes {
+    Bytes(usize::try_from(count).unwrap_or(usize::MAX))
 }
 
 /// Builds the frame allocator, which the heap gets its memory from.
@@ -64,7 +90,14 @@ fn init_memory(boot_info: &'static mut BootInfo) {
     let reported = regions.len();
     let map = physical::init_memory_map(regions);
     print!("{}", map.anomalies());
-    println!(
+    for range in map.usable_ranges() {
+        let (start, end) = (range.first.start_address(), range.end.start_address());
+        log::debug!(
+            "usable: {start:#018x} to {end:#018x}, {}",
+            bytes(end - start)
+        );
+    }
+    log::info!(
         "memory map: {reported} regions, {} usable ranges",
         map.usable_ranges().count()
     );
@@ -79,14 +112,14 @@ fn init_memory(boot_info: &'static mut BootInfo) {
     HEAP.set_misuse_handler(misuse::handler);
     HEAP.set_out_of_memory_handler(out_of_memory::handler);
     let frames = physical::counts();
-    println!(
+    log::info!(
         "frames: {} of {} are free, {} MiB",
         frames.free,
         frames.total,
         (frames.free * FRAME_SIZE) >> 20
     );
     match masked::unwatched(|| HEAP.check()) {
-        Ok(()) => println!("heap: ready, takes 256 KiB blocks as it grows"),
+        Ok(()) => log::info!("heap: ready, takes 256 KiB blocks as it grows"),
         Err(corruption) => panic!("the heap is broken before its first use: {corruption}"),
     }
 }

@@ -61,6 +61,8 @@ pub mod gdt;
 #[cfg(target_os = "none")]
 pub mod lock;
 #[cfg(target_os = "none")]
+pub mod logger;
+#[cfg(target_os = "none")]
 pub mod lookup;
 #[cfg(target_os = "none")]
 pub mod power;

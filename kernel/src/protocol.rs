@@ -22,6 +22,7 @@
 //! | `exact` | `filter` and `skip` compare whole names |
 //! | `after NAME` | do not print the plan; start behind this ordinary test (it brought the last boot down) |
 //! | `only NAME` | the isolated test to run |
+//! | `log LEVEL` | how much the kernel tells of itself: `off`, `error`, `warn`, `info`, `debug`, `trace`; any image reads it |
 //!
 //! # Lines on the serial console
 //!

@@ -11,7 +11,7 @@ use core::fmt::{self, Write};
 
 use lock_api::Mutex;
 
-use crate::arguments::{Arguments, Mode};
+use crate::arguments::{self, Arguments, Mode};
 use crate::console::Emergency;
 use crate::failure::{self, Failure, Observer, PanicLine};
 use crate::interrupts::masked;
@@ -19,9 +19,6 @@ use crate::lock::{MaskingLock, named_lock};
 use crate::memory::heap_source::HEAP;
 use crate::protocol::{ARGUMENTS_FILE, Exit};
 use crate::{println, qemu};
-
-/// Bytes of the arguments' text.
-const ARGUMENTS_BYTES: usize = 8 * 1024;
 
 /// A test.
 #[derive(Clone, Copy, Debug)]
@@ -72,7 +69,7 @@ pub fn run(groups: &'static [&'static [Test]]) -> ! {
         before: print_message,
         after: print_verdict,
     });
-    let mut buffer = [0; ARGUMENTS_BYTES];
+    let mut buffer = [0; arguments::MOST_BYTES];
     let arguments =
         Arguments::new(qemu::read_file(ARGUMENTS_FILE, &mut buffer).unwrap_or_default());
     let tests = || groups.iter().copied().flatten();
