@@ -7,6 +7,7 @@
 //! Reports of panics and exceptions use [`Emergency`], which takes the device away from whoever has it and never waits for
 //! a lock.
 
+use alloc::vec::Vec;
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -17,6 +18,7 @@ use crate::interrupts::{descriptor_table, timer};
 use crate::lock::{MaskingLock, named_lock};
 use crate::ring::Ring;
 use crate::serial::{self, Com1};
+use crate::style::PlainText;
 use crate::tasks;
 
 /// Bytes of input that can wait to be read.
@@ -28,6 +30,10 @@ struct Console {
     uart: Com1,
     /// What has come in and was not read yet.
     input: Ring<INPUT_BYTES>,
+    /// A byte that was read and given back.
+    unread: Option<u8>,
+    /// What is printed goes here instead, while somebody listens.
+    capture: Option<PlainText<Capture>>,
 }
 
 named_lock!(ConsoleLock, "the console's lock");
@@ -37,6 +43,8 @@ static CONSOLE: Mutex<MaskingLock<ConsoleLock>, Console> = Mutex::new(Console {
     // SAFETY: this is the only driver of COM1, but for the one of `Emergency`, which nothing outlives.
     uart: unsafe { serial::com1() },
     input: Ring::new(),
+    unread: None,
+    capture: None,
 });
 
 /// There is a serial port and it is set up. Without one, printing does nothing.
@@ -63,11 +71,57 @@ macro_rules! println {
 
 /// Prints to the console: what [`print!`](crate::print) expands to.
 pub fn print(message: fmt::Arguments<'_>) {
-    // Writing to the device cannot fail; only a `Display` of the message can, and then there is nobody to tell.
-    let _ = write!(Lines(&mut CONSOLE.lock().uart), "{message}");
+    let console = &mut *CONSOLE.lock();
+    // Writing to the device cannot fail; only a `Display` of the message can, and then there is nobody to tell. What does not
+    // fit a capture is cut off, and the listener is told.
+    let _ = match &mut console.capture {
+        Some(capture) => write!(capture, "{message}"),
+        None => write!(Lines(&mut console.uart), "{message}"),
+    };
 }
 
-/// Prints to the console, unless it is printing already; returns whether it did. For those who are called from within it.
+/// Text that is kept instead of shown. Never grows: there is no allocating under the console's lock.
+struct Capture {
+    /// The text.
+    text: Vec<u8>,
+    /// Text was cut off.
+    is_cut: bool,
+}
+
+impl Write for Capture {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        if self.text.capacity() - self.text.len() < text.len() {
+            self.is_cut = true;
+            return Err(fmt::Error);
+        }
+        self.text.extend_from_slice(text.as_bytes());
+        Ok(())
+    }
+}
+
+/// Runs `body` and returns what is printed meanwhile, by whomever, without colours; nothing of it is shown. Reports of failures
+/// are shown all the same.
+///
+/// # Panics
+///
+/// If more than `most_bytes` are printed, or somebody is capturing already.
+pub fn capture(most_bytes: usize, body: impl FnOnce()) -> Vec<u8> {
+    let text = Vec::with_capacity(most_bytes);
+    let capture = PlainText::new(Capture {
+        text,
+        is_cut: false,
+    });
+    let before = CONSOLE.lock().capture.replace(capture);
+    assert!(before.is_none(), "the console is captured twice");
+    body();
+    let capture = CONSOLE.lock().capture.take();
+    let Capture { text, is_cut } = capture.expect("nobody else ends it").into_inner();
+    assert!(!is_cut, "more than {most_bytes} bytes were printed");
+    text
+}
+
+/// Prints to the console, past any [`capture`], unless it is printing already; returns whether it did. For those who are called
+/// from within it.
 pub fn try_print(message: fmt::Arguments<'_>) -> bool {
     let Some(mut console) = CONSOLE.try_lock() else {
         return false;
@@ -81,8 +135,7 @@ pub fn read_byte() -> u8 {
     loop {
         // Masked between looking and sleeping: else a byte's interrupt in between would be slept through.
         interrupts::disable();
-        let received = try_read_byte();
-        match received {
+        match try_read_byte() {
             Some(byte) => {
                 interrupts::enable();
                 return byte;
@@ -99,7 +152,10 @@ pub fn read_byte() -> u8 {
 
 /// Returns the next byte of input, if there is one.
 pub fn try_read_byte() -> Option<u8> {
-    let next = || CONSOLE.lock().input.pop();
+    let next = || {
+        let console = &mut *CONSOLE.lock();
+        console.unread.take().or_else(|| console.input.pop())
+    };
     interrupts::without_interrupts(|| {
         next().or_else(|| {
             // What a full ring has left in the port raises no interrupt again.
@@ -146,6 +202,11 @@ pub fn loop_back(byte: u8) -> bool {
         serial::loop_back(&mut CONSOLE.lock().uart, byte);
     }
     is_present
+}
+
+/// Gives a byte back, to be read next: for those who look for a key and find what was typed ahead.
+pub fn unread_byte(byte: u8) {
+    CONSOLE.lock().unread = Some(byte);
 }
 
 /// Takes the serial port over from whoever uses it, for the last words of the kernel.

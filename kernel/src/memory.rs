@@ -68,6 +68,8 @@ pub mod heap_source;
 pub mod mapper;
 #[cfg(target_os = "none")]
 pub mod physical;
+#[cfg(target_os = "none")]
+pub mod translation;
 
 /// Where all physical memory is mapped: the start of the upper half of the address space.
 pub const PHYSICAL_MEMORY_BASE: u64 = 0xffff_8000_0000_0000;

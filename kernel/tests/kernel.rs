@@ -16,6 +16,8 @@ use kernel::testing::{self, Test};
 mod bench;
 #[path = "kernel/booted.rs"]
 mod booted;
+#[path = "kernel/commands.rs"]
+mod commands;
 #[path = "kernel/differential.rs"]
 mod differential;
 #[path = "kernel/failures.rs"]
@@ -52,6 +54,7 @@ static TESTS: &[&[Test]] = &[
     guarded_stacks::TESTS,
     interrupts::TESTS,
     tasks::TESTS,
+    commands::TESTS,
     misuse::TESTS,
     monitor::TESTS,
     differential::TESTS,

@@ -71,6 +71,21 @@ impl<'a> MemoryMap<'a> {
         MergedRegions { rest: self.regions }
     }
 
+    /// Returns how many bytes of memory the machine has by this map, usable or not; devices and holes are no memory.
+    #[must_use]
+    pub fn memory_bytes(self) -> u64 {
+        let memory = self.merged_regions().filter(is_memory);
+        memory.map(|region| region.end - region.start).sum()
+    }
+
+    /// Returns whether the map has memory, usable or not, at the physical `address`.
+    #[must_use]
+    pub fn has_memory_at(self, address: u64) -> bool {
+        self.regions
+            .iter()
+            .any(|region| is_memory(region) && covers(region, address))
+    }
+
     /// Looks for what should not be in a memory map.
     #[must_use]
     pub fn anomalies(self) -> Anomalies {
@@ -142,6 +157,17 @@ impl<'a> MemoryMap<'a> {
 /// Returns whether a region claims to be usable.
 fn is_usable(region: &MemoryRegion) -> bool {
     region.kind == MemoryRegionKind::Usable
+}
+
+/// Returns whether a region is memory, whoever has it, and no device and no hole: of the kinds that firmware reports, loader,
+/// services, conventional and ACPI. What is reserved may be anything.
+fn is_memory(region: &MemoryRegion) -> bool {
+    match region.kind {
+        MemoryRegionKind::Usable | MemoryRegionKind::Bootloader => true,
+        MemoryRegionKind::UnknownUefi(tag) => matches!(tag, 1..=7 | 9 | 10),
+        MemoryRegionKind::UnknownBios(tag) => matches!(tag, 1 | 3 | 4),
+        _ => false,
+    }
 }
 
 /// Returns whether a region starts and ends where frames do.

@@ -17,7 +17,7 @@ use kernel::tests;
 use lock_api::Mutex;
 use x86_64::instructions::interrupts as cpu;
 
-use crate::heap::free_frames_trimmed;
+use super::heap::free_frames_trimmed;
 
 /// The tests of this file, in the order in which they run.
 pub(crate) const TESTS: &[Test] = tests! {

@@ -15,7 +15,7 @@ use kernel::{println, tests};
 use stack_alloc::ObjectKind;
 use x86_64::instructions::{hlt, interrupts as cpu};
 
-use crate::heap::free_frames_trimmed;
+use super::heap::free_frames_trimmed;
 
 /// The tests of this file, in the order in which they run.
 pub(crate) const TESTS: &[Test] = tests! {

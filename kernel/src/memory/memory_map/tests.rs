@@ -149,6 +149,26 @@ fn table_merges_neighbours_of_one_kind() {
     assert!(lines[2].ends_with("4 KiB  BIOS: reserved"), "{table}");
 }
 
+#[test]
+fn memory_is_told_from_devices() {
+    let mut regions = [
+        region(0x1000, 0x9000, Usable),
+        region(0x9000, 0xa000, Bootloader),
+        region(0xa000, 0xc000, UnknownUefi(9)),
+        region(0xc000, 0xd000, UnknownUefi(0)),
+        region(0xf000_0000, 0xf001_0000, UnknownUefi(11)),
+        region(0xfd00_0000, 0xff00_0000, UnknownBios(2)),
+    ];
+    let map = MemoryMap::new(&mut regions);
+    assert_eq!(map.memory_bytes(), 0xb000);
+    for memory in [0x1000, 0x8fff, 0x9000, 0xbfff] {
+        assert!(map.has_memory_at(memory), "{memory:#x}");
+    }
+    for other in [0, 0xc000, 0xe000, 0xf000_0000, 0xfee0_0000] {
+        assert!(!map.has_memory_at(other), "{other:#x}");
+    }
+}
+
 /// Any region in the first 64 frames, aligned or not, whatever its ends.
 fn any_region() -> impl Strategy<Value = MemoryRegion> {
     let address = prop_oneof![

@@ -1,0 +1,135 @@
+//! Commands that try the kernel out: tests and benches.
+
+use super::clock::milliseconds;
+use super::{Argument, Command, Family, Session};
+use crate::bench::run;
+use crate::command_line::{ArgumentError, at_most_one_word, count, next_word, no_arguments};
+use crate::interrupts::masked;
+use crate::memory::heap_source::HEAP;
+use crate::style::Style;
+use crate::testing::{Kind, Test};
+use crate::{print, println, stress};
+
+/// The most seconds of `stress`: a day.
+const MOST_SECONDS: u32 = 86_400;
+
+/// What is wanted where they are.
+const SECONDS: &str = "a number of seconds; type one from 1 to 86400";
+
+/// The family.
+pub(super) const FAMILY: Family = Family {
+    title: "Trying it out",
+    commands: &[
+        Command {
+            name: "test",
+            aliases: &[],
+            arguments: "[NAME]",
+            summary: "run the kernel's tests, by a part of the name",
+            help: "They are those tests of `cargo test` that a running kernel survives. One that fails panics, which ends the kernel.",
+            choices: Argument::Test,
+            run: test,
+        },
+        Command {
+            name: "stress",
+            aliases: &[],
+            arguments: "SECONDS [SEED]",
+            summary: "have tasks and interrupts allocate, and look on",
+            help: "Tasks that are preempted anywhere and handlers of interrupts allocate, resize and free, beside a model that\n\
+                   knows what must be where. A finding is a panic. The same SEED, 1 if nothing is said, gives the same streams.",
+            choices: Argument::Free,
+            run: stress,
+        },
+        Command {
+            name: "bench",
+            aliases: &[],
+            arguments: "",
+            summary: "measure what the heap's operations cost",
+            help: "On a fresh heap like the kernel's. `make run ICOUNT=1` boots a machine that counts instructions.",
+            choices: Argument::Free,
+            run: bench,
+        },
+    ],
+};
+
+/// Iterates over the tests that can run at the prompt: those that return.
+pub(super) fn runnable(
+    tests: &'static [&'static [Test]],
+) -> impl Iterator<Item = &'static Test> + Clone {
+    let all = tests.iter().copied().flatten();
+    all.filter(|test| test.kind == Kind::Ordinary)
+}
+
+/// `test [NAME]`
+fn test<'a>(session: &mut Session, arguments: &'a str) -> Result<(), ArgumentError<'a>> {
+    let part = at_most_one_word(arguments)?.unwrap_or_default();
+    let chosen = runnable(session.tests).filter(|test| test.name.contains(part));
+    let start = milliseconds();
+    let count = chosen.map(run_test).count();
+    match count {
+        0 => println!(
+            "No test has `{part}` in its name; type `test` and Tab twice to see their names."
+        ),
+        _ => println!("{count} tests passed in {} ms.", milliseconds() - start),
+    }
+    Ok(())
+}
+
+/// Runs a test; returns if it passed.
+fn run_test(test: &Test) {
+    print!("test {} ... ", test.name);
+    let start = milliseconds();
+    (test.body)();
+    if let Err(corruption) = masked::unwatched(|| HEAP.check()) {
+        panic!("the heap is broken after the test: {corruption}");
+    }
+    println!(
+        "{} ({} ms)",
+        Style::Green.paint("ok"),
+        milliseconds() - start
+    );
+}
+
+/// `stress SECONDS [SEED]`
+fn stress<'a>(_: &mut Session, arguments: &'a str) -> Result<(), ArgumentError<'a>> {
+    let Some((seconds, rest)) = next_word(arguments) else {
+        return Err(ArgumentError::Missing(
+            "a number of seconds, such as `stress 10`",
+        ));
+    };
+    let seconds = count(seconds, MOST_SECONDS, SECONDS)?;
+    let seed = match at_most_one_word(rest)? {
+        None => 1,
+        Some(text) => text.parse().map_err(|_| ArgumentError::Wrong {
+            text,
+            wanted: "a seed; type a number from 0 to 18446744073709551615",
+        })?,
+    };
+    match stress::run::run(seconds.into(), seed) {
+        Ok(report) => println!("stress: no finding. {report}"),
+        Err(error) => println!("{error}"),
+    }
+    Ok(())
+}
+
+/// `bench`
+fn bench<'a>(_: &mut Session, arguments: &'a str) -> Result<(), ArgumentError<'a>> {
+    no_arguments(arguments)?;
+    println!("A fresh heap like the kernel's.\n{}", run::LEGEND);
+    if run::counts_instructions() {
+        println!("All numbers are instructions, counted exactly.");
+    } else {
+        println!(
+            "All numbers are ticks of the CPU's time-stamp counter, and vary: it does not count instructions here.\n\
+             `make run ICOUNT=1` boots a machine where it does."
+        );
+    }
+    if cfg!(debug_assertions) {
+        println!(
+            "This kernel checks itself and is hardly optimised; `make bench-kernel` measures a release build."
+        );
+    }
+    if let Err(error) = run::run_kernel_heap() {
+        println!("{error}");
+    }
+    Ok(())
+}
