@@ -48,6 +48,16 @@ pub(super) const FAMILY: Family = Family {
             choices: Argument::Free,
             run: bench,
         },
+        Command {
+            name: "bench masked",
+            aliases: &[],
+            arguments: "",
+            summary: "measure how long it masks, beside ever more objects",
+            help: "Objects of all kinds come, change and go beside 100 to 100,000 others: the longest section with interrupts masked\n\
+                   must not grow with them, nor with the machine's memory. `make run ICOUNT=1` makes it exact.",
+            choices: Argument::Free,
+            run: bench_masked,
+        },
     ],
 };
 
@@ -114,7 +124,23 @@ fn stress<'a>(_: &mut Session, arguments: &'a str) -> Result<(), ArgumentError<'
 /// `bench`
 fn bench<'a>(_: &mut Session, arguments: &'a str) -> Result<(), ArgumentError<'a>> {
     no_arguments(arguments)?;
-    println!("A fresh heap like the kernel's.\n{}", run::LEGEND);
+    introduce();
+    println!("{}", run::LEGEND);
+    report(run::run_kernel_heap());
+    Ok(())
+}
+
+/// `bench masked`
+fn bench_masked<'a>(_: &mut Session, arguments: &'a str) -> Result<(), ArgumentError<'a>> {
+    no_arguments(arguments)?;
+    introduce();
+    report(run::run_growth());
+    Ok(())
+}
+
+/// Says what the numbers of a bench are.
+fn introduce() {
+    println!("A fresh heap like the kernel's.");
     if run::counts_instructions() {
         println!("All numbers are instructions, counted exactly.");
     } else {
@@ -128,8 +154,11 @@ fn bench<'a>(_: &mut Session, arguments: &'a str) -> Result<(), ArgumentError<'a
             "This kernel checks itself and is hardly optimised; `make bench-kernel` measures a release build."
         );
     }
-    if let Err(error) = run::run_kernel_heap() {
+}
+
+/// Says why a bench has stopped, if it has.
+fn report(result: Result<(), run::BenchError>) {
+    if let Err(error) = result {
         println!("{error}");
     }
-    Ok(())
 }

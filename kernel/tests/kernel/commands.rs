@@ -57,6 +57,7 @@ pub(crate) const TESTS: &[Test] = tests! {
     test,
     stress,
     bench,
+    bench_masked,
     panic => Panics("no more tea"),
     panic_without_a_text => Panics("the command `panic` was typed"),
     fault => Faults("page fault"),
@@ -338,7 +339,23 @@ fn bench() {
         "{bench}"
     );
     assert!(bench.contains("\nlongest masked section: "), "{bench}");
-    assert_takes_nothing("bench");
+    assert_eq!(
+        output("bench 5"),
+        "There is no command `bench 5`; type `help` for those there are.\n"
+    );
+}
+
+fn bench_masked() {
+    let bench = output("bench masked");
+    for live in [
+        "\n100 live ",
+        "\n1,000 live ",
+        "\n10,000 live ",
+        "\n100,000 live ",
+    ] {
+        assert!(bench.contains(live), "{bench}");
+    }
+    assert_takes_nothing("bench masked");
 }
 
 fn every_command_has_a_test() {
