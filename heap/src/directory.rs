@@ -22,7 +22,7 @@
 use core::cell::Cell;
 
 use crate::block::{Block, block_key};
-use crate::trie::Trie;
+use crate::trie::{Trie, TrieNode};
 use crate::units::{BLOCK_SIZE, block_base};
 
 /// Places: enough for 512 MiB of neighbouring blocks.
@@ -46,6 +46,48 @@ pub(crate) struct Directory {
     crowds: [Crowd; PLACES],
     /// Blocks that share a place.
     tree: Trie<Block>,
+}
+
+/// Places that [`Directory::look`] looks at in one go.
+const PLACES_A_LOOK: usize = 64;
+
+/// How far a walk over all blocks has come. The order is that of places, and among blocks that share one that of keys: of
+/// addresses, as long as no two are a multiple of 512 MiB apart. It is the same for a block as long as that stays, so whatever
+/// comes and goes meanwhile, one that stays is seen once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cursor {
+    /// Blocks of places before this one were seen.
+    place: usize,
+    /// So were those of this place with smaller keys.
+    key: u64,
+}
+
+impl Cursor {
+    /// Returns the cursor of a walk that has seen nothing.
+    pub(crate) const fn new() -> Self {
+        Self { place: 0, key: 0 }
+    }
+
+    /// Returns whether all blocks were seen.
+    pub(crate) const fn is_at_end(self) -> bool {
+        self.place == PLACES
+    }
+
+    /// Goes on behind `block`, of this place.
+    fn pass(&mut self, block: Block) {
+        match block.key().checked_add(1) {
+            Some(key) => self.key = key,
+            None => self.pass_place(),
+        }
+    }
+
+    /// Goes on with the next place.
+    fn pass_place(&mut self) {
+        *self = Self {
+            place: self.place + 1,
+            key: 0,
+        };
+    }
 }
 
 /// Returns the place of the block that `address` lies in.
@@ -85,6 +127,33 @@ impl Directory {
         let block = self.tree.find(block_key(address))?;
         self.note_latest(block);
         Some(block)
+    }
+
+    /// Looks for the next block of a walk at the next 64 places, and moves the cursor on. `None` says that there is none at
+    /// these; there may be others yet, unless the cursor is at its end.
+    pub(crate) fn look(&self, cursor: &mut Cursor) -> Option<Block> {
+        for _ in 0..PLACES_A_LOOK {
+            if cursor.is_at_end() {
+                break;
+            }
+            if let Some(block) = self.next_of_place(*cursor) {
+                cursor.pass(block);
+                return Some(block);
+            }
+            cursor.pass_place();
+        }
+        None
+    }
+
+    /// Returns the next block of the cursor's place.
+    fn next_of_place(&self, Cursor { place, key }: Cursor) -> Option<Block> {
+        if !self.crowds[place].is_searched {
+            return self.latest[place].get().filter(|block| block.key() >= key);
+        }
+        // Keys begin with the bits of the place, so those of one place are neighbours.
+        let first = block_key(place * BLOCK_SIZE);
+        let block = self.tree.find_at_or_above(key.max(first))?;
+        (place_of(block.address()) == place).then_some(block)
     }
 
     /// Takes in `block`, into whose window no other one falls.

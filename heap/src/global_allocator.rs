@@ -21,7 +21,7 @@ use crate::run::{Memory, Run};
 use crate::shrinkers::{Shrinker, TooManyShrinkers};
 use crate::size_class::class_of;
 use crate::statistics::Statistics;
-use crate::walk::{BlockWalk, Walk};
+use crate::walk::{BlockWalk, Walk, next};
 
 /// Bytes of an object that moves which `realloc` copies while it holds the lock: letting go of the lock and taking it again
 /// costs more than to copy four cache lines.
@@ -99,7 +99,8 @@ impl<S: MemorySource, R: RawMutex> Allocator<S, R> {
 
     /// Sets what is called after a request was answered with null, with the request's layout and the lock not held: to say on a
     /// console what was asked for and what there is ([`statistics`](Self::statistics)). The default does nothing. The answer
-    /// stays null.
+    /// stays null. (A `realloc` to a size that no layout has, above `isize::MAX`, is null too, but no request: it is neither
+    /// counted nor told.)
     ///
     /// It is called by whoever asked for memory, in an interrupt handler too. It may allocate; requests that are answered
     /// with null meanwhile, its own or others', do not call it again. It must not unwind.
@@ -192,31 +193,31 @@ impl<S: MemorySource, R: RawMutex> Allocator<S, R> {
         Some((self.lock.try_enter()?.chain.holdings.lookup()).place(address))
     }
 
-    /// Returns every block, those held back too, by address, as a picture: what each of its pages is used for.
+    /// Returns every block, those held back too, as a picture: what each of its pages is used for. They come by address, as long
+    /// as no two are 512 MiB apart; by address modulo 512 MiB otherwise.
     ///
     /// The lock is taken for each block and not held between them, so the walk may print, allocate and free; a block that
-    /// comes or goes meanwhile may be seen or not. Cost of a step: the number of blocks. Regions are not in blocks: see
-    /// [`live_regions`](Self::live_regions).
+    /// comes or goes meanwhile may be seen or not, one that stays is seen once. Cost of a step: constant; where blocks lie far
+    /// apart, there are some steps between them. Regions are not in blocks: see [`live_regions`](Self::live_regions).
     pub fn blocks(&self) -> impl Iterator<Item = BlockSnapshot> {
         let mut walk = BlockWalk::new();
-        core::iter::from_fn(move || walk.step(self.lock.enter().chain.holdings.lookup()))
+        core::iter::from_fn(move || next(|| walk.step(self.lock.enter().chain.holdings.lookup())))
     }
 
-    /// Returns every live object: first those in blocks, by address, then the regions, by address.
+    /// Returns every live object: first those in blocks, in the order of [`blocks`](Self::blocks) and inside a block by address,
+    /// then the regions, by address.
     ///
     /// The lock is taken for each step and not held between them, so the walk may print, allocate and free; an object that
-    /// comes or goes meanwhile may be seen or not. Cost of a step: constant inside a block; from one block to the next, the
-    /// number of blocks; to the next region, the number of regions.
+    /// comes or goes meanwhile may be seen or not, one that stays is seen once. Cost of a step: constant.
     pub fn live_objects(&self) -> impl Iterator<Item = Object> {
         let mut walk = Walk::new();
-        core::iter::from_fn(move || walk.step(self.lock.enter().chain.holdings.lookup()))
+        core::iter::from_fn(move || next(|| walk.step(self.lock.enter().chain.holdings.lookup())))
     }
 
-    /// Returns every live region, by address: what [`live_objects`](Self::live_objects) ends with, and in the same way. Cost of a
-    /// step: the number of regions.
+    /// Returns every live region, by address: what [`live_objects`](Self::live_objects) ends with, and in the same way.
     pub fn live_regions(&self) -> impl Iterator<Item = Object> {
         let mut walk = Walk::of_regions();
-        core::iter::from_fn(move || walk.step(self.lock.enter().chain.holdings.lookup()))
+        core::iter::from_fn(move || next(|| walk.step(self.lock.enter().chain.holdings.lookup())))
     }
 
     /// Walks the whole heap and proves its invariants. Cost: the number of blocks, stacks and regions, under the lock.

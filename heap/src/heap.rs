@@ -15,7 +15,7 @@ use crate::memory_source::MemorySource;
 use crate::misuse::Misuse;
 use crate::place::{Object, Place};
 use crate::statistics::Statistics;
-use crate::walk::{BlockWalk, Walk};
+use crate::walk::{BlockWalk, Walk, next};
 
 /// There is no memory for a request.
 ///
@@ -181,16 +181,18 @@ impl<S: MemorySource> Heap<S> {
         self.chain.holdings.lookup().place(address)
     }
 
-    /// Returns every block, those held back too, by address, as a picture: what each of its pages is used for.
+    /// Returns every block, those held back too, as a picture: what each of its pages is used for. They come by address, as long
+    /// as no two are 512 MiB apart; by address modulo 512 MiB otherwise.
     pub fn blocks(&self) -> impl Iterator<Item = BlockSnapshot> {
         let mut walk = BlockWalk::new();
-        core::iter::from_fn(move || walk.step(self.chain.holdings.lookup()))
+        core::iter::from_fn(move || next(|| walk.step(self.chain.holdings.lookup())))
     }
 
-    /// Returns every live object: first those in blocks, by address, then the regions, by address.
+    /// Returns every live object: first those in blocks, in the order of [`blocks`](Self::blocks) and inside a block by address,
+    /// then the regions, by address.
     pub fn live_objects(&self) -> impl Iterator<Item = Object> {
         let mut walk = Walk::new();
-        core::iter::from_fn(move || walk.step(self.chain.holdings.lookup()))
+        core::iter::from_fn(move || next(|| walk.step(self.chain.holdings.lookup())))
     }
 
     /// Walks the whole heap and proves its invariants. Cost: the number of blocks, stacks and regions.

@@ -10,6 +10,7 @@ use core::ptr::NonNull;
 
 use crate::block::Block;
 use crate::block_snapshot::{BlockSnapshot, PageState};
+use crate::directory::Cursor;
 use crate::gone_back::GoneBack;
 use crate::misuse::{Misuse, MisuseKind};
 use crate::page_runs::{PageRuns, run_around};
@@ -18,7 +19,7 @@ use crate::quarantine::Quarantine;
 use crate::regions::{LiveRegions, Region};
 use crate::run::{Run, RunKind};
 use crate::size_class::{ClassIndex, Placement, placement};
-use crate::units::{BLOCK_SIZE, PAGE_SIZE, PAGES_PER_BLOCK, page_in_block};
+use crate::units::{PAGE_SIZE, PAGES_PER_BLOCK, page_in_block};
 
 /// A live object, found by its address and layout.
 #[derive(Clone, Copy, Debug)]
@@ -213,43 +214,32 @@ impl Lookup<'_> {
             .find_map(|run| self.next_in_run(run, from))
     }
 
-    /// Returns the first live object in a block, chunk or run, that begins at `from` or behind it. Cost: the runs of a
-    /// block, and, where the next one is in another block, the number of blocks for each block without any.
-    pub(crate) fn next_in_blocks(self, from: usize) -> Option<Object> {
-        let mut block = self.runs.find(from).or_else(|| self.runs.next(from));
-        let mut from = from;
-        while let Some(current) = block {
-            if let Some(object) = self.next_in_block(current, from) {
-                return Some(object);
-            }
-            from = current.address() + BLOCK_SIZE;
-            block = self.runs.next(from);
-        }
-        None
+    /// Returns the first live object, chunk or run, that begins at `from` or behind it in the block around `from`, if there is
+    /// such a block. Cost: the runs of a block.
+    pub(crate) fn next_in_block_around(self, from: usize) -> Option<Object> {
+        self.next_in_block(self.runs.find(from)?, from)
     }
 
-    /// Returns the first block, in service or held back, whose window begins at `from` or behind it, as a picture. Cost: the
-    /// number of blocks, and 64 pages.
-    pub(crate) fn next_block(self, from: usize) -> Option<BlockSnapshot> {
-        let serving = self.runs.next(from).map(|block| (block, false));
-        let reserved = (self.runs.reserved())
-            .filter(|block| block.address() >= from)
-            .map(|block| (block, true));
-        let (block, is_reserved) = reserved
-            .chain(serving)
-            .min_by_key(|(block, _)| block.address())?;
+    /// Looks for the next block, in service or held back, of a walk over all of them: see
+    /// [`Directory::look`](crate::directory::Directory::look).
+    pub(crate) fn look(self, cursor: &mut Cursor) -> Option<Block> {
+        self.runs.look(cursor)
+    }
+
+    /// Draws `block`. Cost: its 64 pages.
+    pub(crate) fn snapshot(self, block: Block) -> BlockSnapshot {
         let mut pages = [PageState::Absent; PAGES_PER_BLOCK];
         for (number, page) in pages.iter_mut().enumerate() {
             *page = state_of_page(block, number);
         }
-        Some(BlockSnapshot {
+        BlockSnapshot {
             address: block.address(),
-            is_reserved,
+            is_reserved: self.runs.reserved().any(|reserved| reserved == block),
             pages,
-        })
+        }
     }
 
-    /// Returns the first region that begins at `from` or behind it. Cost: the number of regions.
+    /// Returns the first region that begins at `from` or behind it.
     pub(crate) fn next_in_regions(self, from: usize) -> Option<Object> {
         self.regions.next(from).map(object_of_region)
     }

@@ -15,7 +15,7 @@
 
 use crate::bitmap::Bitmap;
 use crate::block::Block;
-use crate::directory::Directory;
+use crate::directory::{Cursor, Directory};
 use crate::list::List;
 use crate::run::{Run, RunKind};
 use crate::size_class::ClassIndex;
@@ -326,12 +326,9 @@ impl PageRuns {
             .flat_map(|(number, list)| list.iter().map(move |block| (number, block)))
     }
 
-    /// Returns the first block whose window begins at `address` or behind it. Cost: the number of blocks.
-    pub(crate) fn next(&self, address: usize) -> Option<Block> {
-        self.iter()
-            .map(|(_, block)| block)
-            .filter(|block| block.address() >= address)
-            .min_by_key(|block| block.address())
+    /// Looks for the next block, in service or held back, of a walk over all of them: see [`Directory::look`].
+    pub(crate) fn look(&self, cursor: &mut Cursor) -> Option<Block> {
+        self.directory.look(cursor)
     }
 
     /// Returns whether the lists, their word and their links agree. Cost: the number of blocks.

@@ -196,11 +196,9 @@ impl LiveRegions {
             .is_some_and(|region| region.address() + region.size() > address)
     }
 
-    /// Returns the first region that begins at `address` or behind it. Cost: the number of regions.
+    /// Returns the first region that begins at `address` or behind it.
     pub(crate) fn next(&self, address: usize) -> Option<Region> {
-        self.iter()
-            .filter(|region| region.address() >= address)
-            .min_by_key(|region| region.address())
+        self.by_address.find_at_or_above(region_key(address))
     }
 
     /// Returns every region. Cost: the number of regions.

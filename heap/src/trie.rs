@@ -4,8 +4,8 @@
 //! needs no memory beside its members' records, and no rebalancing: a path is never longer than a key has bits. (The
 //! "tree bins" of Doug Lea's malloc are of this kind.)
 //!
-//! Cost: at most 64 steps for each operation, twice that for [`Trie::find_at_or_below`]; about the logarithm of the
-//! number of members where keys spread well.
+//! Cost: at most 64 steps for each operation, twice that for [`Trie::find_at_or_below`] and [`Trie::find_at_or_above`]; about
+//! the logarithm of the number of members where keys spread well.
 #![forbid(unsafe_code)]
 
 use core::cell::Cell;
@@ -125,6 +125,34 @@ impl<T: TrieNode> Trie<T> {
         best
     }
 
+    /// Returns the member with the smallest key that is not below `key`.
+    pub(crate) fn find_at_or_above(&self, key: u64) -> Option<T> {
+        let mut best: Option<T> = None;
+        let mut passed = None;
+        let mut path = key;
+        let mut node = self.root;
+        while let Some(member) = node {
+            if member.key() >= key {
+                best = smaller(best, member);
+            }
+            let [left, right] = member.children();
+            node = if next_bit(path) == 0 {
+                // Whatever lies right of the path is above `key`; the last such subtree holds the smallest.
+                passed = right.get().or(passed);
+                left.get()
+            } else {
+                right.get()
+            };
+            path <<= 1;
+        }
+        while let Some(member) = passed {
+            best = smaller(best, member);
+            let [left, right] = member.children();
+            passed = left.get().or(right.get());
+        }
+        best
+    }
+
     /// Returns the place that holds `member`, or where it belongs.
     fn place_of(&self, member: T) -> Place<T> {
         let key = member.key();
@@ -169,6 +197,14 @@ fn any_child<T: TrieNode>(member: T) -> Option<(usize, T)> {
 fn larger<T: TrieNode>(best: Option<T>, member: T) -> Option<T> {
     match best {
         Some(best) if best.key() > member.key() => Some(best),
+        _ => Some(member),
+    }
+}
+
+/// Returns the one with the smaller key.
+fn smaller<T: TrieNode>(best: Option<T>, member: T) -> Option<T> {
+    match best {
+        Some(best) if best.key() < member.key() => Some(best),
         _ => Some(member),
     }
 }

@@ -442,6 +442,57 @@ fn random_programs_run_in_blocks_that_share_places() {
 }
 
 #[test]
+fn walks_among_changes_see_what_stays_once_where_blocks_share_places() {
+    for seed in 0..30 {
+        let mut numbers = Numbers::new(seed);
+        let memory = FarMemory::new(8, crowded_windows(8), Some(Numbers::new(seed + 1000)));
+        let heap = FarHeap::new(memory);
+        let mut live: Vec<Object> = Vec::new();
+        let grow = |numbers: &mut Numbers, live: &mut Vec<Object>| {
+            let asked = layout(numbers.size(17).min(WHOLE), 8);
+            live.extend(Object::try_new(&heap, asked, 1));
+        };
+        for _ in 0..150 {
+            grow(&mut numbers, &mut live);
+        }
+        let stay = live.split_off(live.len() / 2);
+        let (mut seen, mut blocks) = (Vec::new(), Vec::new());
+        for object in heap.live_objects() {
+            seen.push(object.address);
+            for _ in 0..numbers.below(3) {
+                match numbers.below(3) {
+                    0 => grow(&mut numbers, &mut live),
+                    1 => heap.trim(),
+                    _ => {
+                        (numbers.pick(&mut live).into_iter()).for_each(|object| object.free(&heap))
+                    }
+                }
+            }
+        }
+        for block in heap.blocks() {
+            blocks.push(block.address);
+            (numbers.pick(&mut live).into_iter()).for_each(|object| object.free(&heap));
+            heap.trim();
+        }
+        for object in &stay {
+            let start = object.range().start;
+            let times = |addresses: &[usize], wanted: usize| {
+                addresses
+                    .iter()
+                    .filter(|address| **address == wanted)
+                    .count()
+            };
+            assert_eq!(times(&seen, start), 1, "{object:?}, seed {seed}");
+            let block = start / BLOCK_SIZE * BLOCK_SIZE;
+            assert_eq!(times(&blocks, block), 1, "{block:#x}, seed {seed}");
+        }
+        live.into_iter()
+            .chain(stay)
+            .for_each(|object| object.free(&heap));
+    }
+}
+
+#[test]
 fn more_blocks_of_one_place_than_are_counted_are_found_and_go_home() {
     // A byte counts to 255.
     const BLOCKS: usize = 300;

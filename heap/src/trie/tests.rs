@@ -58,6 +58,13 @@ fn assert_like<'a>(tree: &Trie<Node<'a>>, model: &BTreeMap<u64, Node<'a>>, key: 
         tree.find_at_or_below(key).map(|node| node.key()),
         below.map(|node| node.key())
     );
+    let above = model.range(key..).next().map(|(_, node)| *node);
+    assert!(
+        tree.find_at_or_above(key) == above,
+        "at or above {key:#x}: {:x?}, not {:x?}",
+        tree.find_at_or_above(key).map(|node| node.key()),
+        above.map(|node| node.key())
+    );
 }
 
 /// Asserts that a member's links lead to nothing but members: the leaves below are cut when they move.
