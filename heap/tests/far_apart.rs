@@ -452,6 +452,10 @@ fn walks_among_changes_see_what_stays_once_where_blocks_share_places() {
             let asked = layout(numbers.size(17).min(WHOLE), 8);
             live.extend(Object::try_new(&heap, asked, 1));
         };
+        let free_one = |numbers: &mut Numbers, live: &mut Vec<Object>| {
+            let object = numbers.pick(live);
+            object.into_iter().for_each(|object| object.free(&heap));
+        };
         for _ in 0..150 {
             grow(&mut numbers, &mut live);
         }
@@ -463,15 +467,13 @@ fn walks_among_changes_see_what_stays_once_where_blocks_share_places() {
                 match numbers.below(3) {
                     0 => grow(&mut numbers, &mut live),
                     1 => heap.trim(),
-                    _ => {
-                        (numbers.pick(&mut live).into_iter()).for_each(|object| object.free(&heap))
-                    }
+                    _ => free_one(&mut numbers, &mut live),
                 }
             }
         }
         for block in heap.blocks() {
             blocks.push(block.address);
-            (numbers.pick(&mut live).into_iter()).for_each(|object| object.free(&heap));
+            free_one(&mut numbers, &mut live);
             heap.trim();
         }
         for object in &stay {
