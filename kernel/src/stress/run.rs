@@ -87,6 +87,8 @@ pub fn run_beside(
     if !has_timer() {
         return Err(StressError::NoTimer);
     }
+    // What others have left to be given back.
+    tasks::reap();
     HEAP.trim();
     let before = Books::now();
     let budget = (bytes_free() / 4).min(MOST_BYTES) / WORKERS;

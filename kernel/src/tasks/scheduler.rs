@@ -1,7 +1,7 @@
 //! The tasks of the CPU: starting them, ending them, and what they wait for.
 
 use core::fmt;
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering, compiler_fence};
 use core::time::Duration;
 
 use lock_api::Mutex;
@@ -77,6 +77,11 @@ pub struct Task(Slot);
 
 impl Task {
     /// Waits until the task is finished.
+    ///
+    /// # Panics
+    ///
+    /// Where [`yield_now`] does.
+    #[track_caller]
     pub fn join(self) {
         block(State::Waiting(self.0));
         reap();
@@ -85,6 +90,8 @@ impl Task {
 
 /// Starts a task that calls `function` and is then finished. A panic in it ends the kernel, as anywhere.
 ///
+/// What `function` captures must fit half a call stack, which is found out when the kernel is compiled.
+///
 /// # Errors
 ///
 /// [`SpawnError`]; nothing has changed then, and `function` is dropped.
@@ -92,15 +99,20 @@ pub fn spawn<F: FnOnce() + Send + 'static>(
     name: &'static str,
     function: F,
 ) -> Result<Task, SpawnError> {
+    const { assert!(size_of::<F>() <= STACK_BYTES / 2 && align_of::<F>() <= 4096) }
     reap();
-    let stack = GuardedStack::new(name, STACK_BYTES)?;
-    let mut scheduler = SCHEDULER.lock();
-    let Some(slot) = scheduler.turns.find_room() else {
-        drop(scheduler);
-        return Err(SpawnError::TooMany);
+    let claimed = SCHEDULER.lock().turns.claim();
+    let slot = claimed.ok_or(SpawnError::TooMany)?;
+    let stack = match GuardedStack::new(name, STACK_BYTES) {
+        Ok(stack) => stack,
+        Err(error) => {
+            SCHEDULER.lock().turns.set(slot, State::Vacant);
+            return Err(error.into());
+        }
     };
     let stack_pointer = context::prepare(&stack, function, finish);
     STACK_POINTERS[slot.index()].store(stack_pointer, Ordering::Relaxed);
+    let mut scheduler = SCHEDULER.lock();
     scheduler.names[slot.index()] = name;
     scheduler.stacks[slot.index()] = Some(stack);
     scheduler.turns.set(slot, State::Ready);
@@ -108,14 +120,26 @@ pub fn spawn<F: FnOnce() + Send + 'static>(
 }
 
 /// Gives the rest of this task's turn up.
+///
+/// # Panics
+///
+/// If interrupts are masked, in an interrupt's handler or because a lock is held: another task might want that lock.
+#[track_caller]
 pub fn yield_now() {
+    assert_may_wait();
     interrupts::without_interrupts(preempt);
 }
 
-/// Lets others run for at least `duration`, rounded up to ticks.
+/// Lets others run for at least `duration`; at most two ticks longer, if nobody else has more to do.
+///
+/// # Panics
+///
+/// Where [`yield_now`] does.
+#[track_caller]
 pub fn sleep(duration: Duration) {
     let ticks = (duration.as_nanos() * u128::from(timer::FREQUENCY_HZ)).div_ceil(1_000_000_000);
-    let ticks = u64::try_from(ticks).unwrap_or(u64::MAX);
+    // Of the present tick, some has passed already.
+    let ticks = u64::try_from(ticks).unwrap_or(u64::MAX).saturating_add(1);
     block(State::Sleeping(timer::ticks().saturating_add(ticks)));
 }
 
@@ -125,7 +149,7 @@ pub fn wait_for_interrupt() {
     if switch_to_next() {
         interrupts::enable();
     } else {
-        interrupts::enable_and_hlt();
+        halt();
     }
 }
 
@@ -154,8 +178,19 @@ pub fn count() -> usize {
     SCHEDULER.lock().turns.count()
 }
 
+/// Refuses to wait where nobody may.
+#[track_caller]
+fn assert_may_wait() {
+    assert!(
+        interrupts::are_enabled(),
+        "a task gave its turn up with interrupts masked: in an interrupt's handler, or while it holds a lock"
+    );
+}
+
 /// Does not return before `state` is over.
+#[track_caller]
 fn block(state: State) {
+    assert_may_wait();
     interrupts::without_interrupts(|| {
         let slot = {
             let mut scheduler = SCHEDULER.lock();
@@ -165,7 +200,7 @@ fn block(state: State) {
         };
         while !SCHEDULER.lock().turns.resume(slot, timer::ticks()) {
             if !switch_to_next() {
-                interrupts::enable_and_hlt();
+                halt();
                 interrupts::disable();
             }
         }
@@ -186,6 +221,13 @@ fn switch_to_next() -> bool {
     true
 }
 
+/// Lets interrupts in, and has the CPU sleep until one comes.
+fn halt() {
+    // The instructions are said not to touch memory. Locks that were released before must be free for the handlers that come.
+    compiler_fence(Ordering::SeqCst);
+    interrupts::enable_and_hlt();
+}
+
 /// Ends the running task: what its context calls last.
 extern "C" fn finish() -> ! {
     interrupts::disable();
@@ -197,14 +239,14 @@ extern "C" fn finish() -> ! {
     loop {
         if !switch_to_next() {
             // Nobody is ready: all others sleep or wait.
-            interrupts::enable_and_hlt();
+            halt();
             interrupts::disable();
         }
     }
 }
 
-/// Gives the stacks of finished tasks back.
-fn reap() {
+/// Gives the stacks of finished tasks back, as [`spawn`] and [`Task::join`] do.
+pub fn reap() {
     loop {
         let mut scheduler = SCHEDULER.lock();
         let Some(slot) = scheduler.turns.reap() else {

@@ -23,6 +23,8 @@ impl Slot {
 pub enum State {
     /// There is none.
     Vacant,
+    /// It is being made.
+    Starting,
     /// It waits for its turn.
     Ready,
     /// It is its turn.
@@ -81,13 +83,11 @@ impl<const SLOTS: usize> Turns<SLOTS> {
         self.states.iter().filter(is_there).count()
     }
 
-    /// Returns a vacant slot, if there is one.
-    #[must_use]
-    pub fn find_room(&self) -> Option<Slot> {
-        let index = self
-            .states
-            .iter()
-            .position(|state| *state == State::Vacant)?;
+    /// Takes a vacant slot, if there is one, for a task that is being made.
+    pub fn claim(&mut self) -> Option<Slot> {
+        let is_vacant = |state: &State| *state == State::Vacant;
+        let index = self.states.iter().position(is_vacant)?;
+        self.states[index] = State::Starting;
         Some(self.slot(index))
     }
 
@@ -146,7 +146,7 @@ impl<const SLOTS: usize> Turns<SLOTS> {
             State::Ready => true,
             State::Sleeping(until) => until <= now,
             State::Waiting(other) => self.is_over(other),
-            State::Vacant | State::Running | State::Finished => false,
+            State::Vacant | State::Starting | State::Running | State::Finished => false,
         }
     }
 
@@ -165,7 +165,7 @@ mod tests {
 
     /// Adds a task that is ready.
     fn add<const SLOTS: usize>(turns: &mut Turns<SLOTS>) -> Slot {
-        let slot = turns.find_room().expect("there is room");
+        let slot = turns.claim().expect("there is room");
         turns.set(slot, State::Ready);
         slot
     }
@@ -239,10 +239,20 @@ mod tests {
     }
 
     #[test]
+    fn a_task_that_is_being_made_has_its_place_and_no_turn() {
+        let mut turns = Turns::<3>::new();
+        let made = turns.claim().expect("there is room");
+        assert_eq!((turns.next(0), turns.count()), (None, 2));
+        assert_ne!(turns.claim().map(Slot::index), Some(made.index()));
+        turns.set(made, State::Vacant);
+        assert_eq!(turns.claim(), Some(made));
+    }
+
+    #[test]
     fn a_full_table_has_no_room() {
         let mut turns = Turns::<3>::new();
         let slots: BTreeSet<_> = [add(&mut turns), add(&mut turns)].map(Slot::index).into();
         assert_eq!(slots, BTreeSet::from([1, 2]));
-        assert_eq!(turns.find_room(), None);
+        assert_eq!(turns.claim(), None);
     }
 }

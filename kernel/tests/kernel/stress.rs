@@ -6,6 +6,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use kernel::stress::object::Object;
 use kernel::stress::{run, shadow};
+use kernel::tasks;
 use kernel::testing::Test;
 use kernel::tests;
 
@@ -15,6 +16,7 @@ use crate::differential;
 pub(crate) const TESTS: &[Test] = tests! {
     "stress";
     stress_makes_no_finding,
+    a_task_that_was_not_waited_for_is_no_finding,
     stress_goes_on_beside_the_other_allocator,
     an_overwritten_byte_is_found => Panics("stress: an object has lost its contents, before it is freed"),
     overlapping_objects_are_found => Panics("over the live object"),
@@ -28,6 +30,12 @@ fn stress_makes_no_finding() {
         assert!(counts.steps > 0 && counts.allocations > 0 && counts.handler_runs > 0);
         assert_eq!(counts.checks, 2);
     }
+}
+
+fn a_task_that_was_not_waited_for_is_no_finding() {
+    drop(tasks::spawn("forgotten", || {}).expect("there is room"));
+    tasks::yield_now();
+    run::run(1, 4).expect("there is memory and a timer");
 }
 
 fn stress_goes_on_beside_the_other_allocator() {
