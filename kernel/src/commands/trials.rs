@@ -52,7 +52,7 @@ pub(super) const FAMILY: Family = Family {
             name: "bench masked",
             aliases: &[],
             arguments: "",
-            summary: "measure how long it masks, beside ever more objects",
+            summary: "measure what it masks beside ever more objects",
             help: "Objects of all kinds come, change and go beside 100 to 100,000 others: the longest section with interrupts masked\n\
                    must not grow with them, nor with the machine's memory. `make run ICOUNT=1` makes it exact.",
             choices: Argument::Free,

@@ -63,8 +63,10 @@ fn failed_realloc_keeps_the_object() {
 }
 
 fn exhausted_memory_is_null_and_all_comes_back() {
+    /// Words in an object: with the link, about 2 KiB.
+    const WORDS: usize = 252;
     /// An object that keeps the one before.
-    struct Link([u64; 60], Option<Box<Link>>);
+    struct Link([u64; WORDS], Option<Box<Link>>);
     /// Makes an object where there is memory for it.
     fn try_link(number: u64, next: Option<Box<Link>>) -> Result<Box<Link>, Option<Box<Link>>> {
         // SAFETY: the size is not zero.
@@ -74,7 +76,7 @@ fn exhausted_memory_is_null_and_all_comes_back() {
         }
         // SAFETY: memory of that layout, ours, and a box's layout is its value's.
         unsafe {
-            pointer.write(Link([number; 60], next));
+            pointer.write(Link([number; WORDS], next));
             Ok(Box::from_raw(pointer))
         }
     }
@@ -97,7 +99,7 @@ fn exhausted_memory_is_null_and_all_comes_back() {
         // Freed one by one: dropping a chain as a whole would recurse.
         while let Some(link) = chain {
             count -= 1;
-            assert!(link.0 == [count; 60], "contents were lost");
+            assert!(link.0 == [count; WORDS], "contents were lost");
             chain = link.1;
         }
         assert_eq!(count, 0);
@@ -106,7 +108,7 @@ fn exhausted_memory_is_null_and_all_comes_back() {
     assert_eq!(alloc::vec![3_u8; 100_000].len(), 100_000);
 }
 
-/// Checks the report of a machine whose memory is full of objects of 512 bytes.
+/// Checks the report of a machine whose memory is full of objects of 2 KiB.
 fn report_names_who_has_it_all() {
     /// Text in memory of its own: there is none else.
     struct Text([u8; 1024], usize);
@@ -120,12 +122,12 @@ fn report_names_who_has_it_all() {
     }
     let frames = physical::statistics();
     let mut text = Text([0; 1024], 0);
-    let layout = Layout::new::<[u64; 64]>();
+    let layout = Layout::new::<[u64; 256]>();
     write!(text, "{}", report(layout, 0)).expect("a report is short");
     let text = core::str::from_utf8(&text.0[..text.1]).expect("a report is text");
     for part in [
-        "out of memory: 512 bytes, aligned to 8, cannot be had; the answer is null\n  wanted     a 512-byte chunk, class 512\n",
-        "  held for   512-byte chunks ",
+        "out of memory: 2048 bytes, aligned to 8, cannot be had; the answer is null\n  wanted     a 2048-byte chunk, class 2048\n",
+        "  held for   2048-byte chunks ",
     ] {
         assert!(text.contains(part), "{text}");
     }
