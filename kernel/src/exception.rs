@@ -1,27 +1,28 @@
 //! The exceptions of an x86-64 CPU, in words. Pure: numbers in, text out.
 //!
-//! What the CPU says is in its registers ([`crate::registers`]); what the kernel knows beyond that are the
-//! [`Whereabouts`] of the addresses in them, which [`lookup`](crate::lookup) has found out when the report is written.
+//! What the CPU says is in its registers ([`crate::registers`]), and that is reported first, with what the kernel's own
+//! variables tell of it ([`Exception`]). What the heap knows of the addresses in the registers comes behind it
+//! ([`HeapPointers`]): it is read from memory that may be what is broken.
 #![forbid(unsafe_code)]
 
 use core::fmt;
 
-use stack_alloc::Place;
-
 use crate::failure_context::FailureContext;
-use crate::registers::{Frame, GENERAL_REGISTERS, RegisterTable};
+use crate::registers::{Frame, RegisterTable};
 use crate::stack_name::StackName;
-use crate::whereabouts::{HeapPlace, Whereabouts};
+use crate::whereabouts::Whereabouts;
 
 pub mod codes;
+mod heap_pointers;
 pub mod vectors;
 
+pub use heap_pointers::HeapPointers;
 pub use vectors::{BREAKPOINT, NON_MASKABLE_INTERRUPT, PAGE_FAULT, name_and_meaning};
 
 use codes::{PageFaultCode, SelectorCode};
 use vectors::has_error_code;
 
-/// What is known of an exception.
+/// What is known of an exception without the heap.
 #[derive(Clone, Copy, Debug)]
 pub struct Exception {
     /// All registers of the interrupted code.
@@ -30,11 +31,8 @@ pub struct Exception {
     pub page_table: u64,
     /// Where the interrupted code was.
     pub context: FailureContext,
-    /// The address whose access failed (register CR2), and what is there, for a page fault.
-    pub address: Option<(u64, Whereabouts)>,
-    /// What the general registers point to in the heap, in the order of
-    /// [`Registers::named`](crate::registers::Registers::named); `None` when somebody holds the heap's lock.
-    pub heap_pointers: Option<[Option<Place>; GENERAL_REGISTERS]>,
+    /// The address whose access failed (register CR2), for a page fault; and what is there, if that is known.
+    pub address: Option<(u64, Option<Whereabouts>)>,
 }
 
 impl Exception {
@@ -62,11 +60,11 @@ impl Exception {
         let (_, whereabouts) = self.address?;
         let is_write = self.frame.error_code >> 1 & 1 == 1;
         match whereabouts {
-            Whereabouts::Guard(name) => Some(Hint::Overflow(name)),
-            Whereabouts::NextToNull if self.is_of_fetch() => Some(Hint::NullCall),
-            Whereabouts::NextToNull => Some(Hint::NullPointer),
+            Some(Whereabouts::Guard(name)) => Some(Hint::Overflow(name)),
+            Some(Whereabouts::NextToNull) if self.is_of_fetch() => Some(Hint::NullCall),
+            Some(Whereabouts::NextToNull) => Some(Hint::NullPointer),
             _ if self.is_of_fetch() => Some(Hint::WildJump),
-            Whereabouts::CodeOrConstants if is_write => Some(Hint::ReadOnly),
+            Some(Whereabouts::CodeOrConstants) if is_write => Some(Hint::ReadOnly),
             _ => None,
         }
     }
@@ -85,21 +83,18 @@ impl Exception {
         }
     }
 
-    /// Writes a line for each register that points into the heap.
-    fn write_heap_pointers(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(places) = self.heap_pointers else {
-            return writeln!(f, "  {}", Whereabouts::HeapIsBusy);
-        };
-        if places.iter().any(Option::is_some) {
-            writeln!(f, "  registers that point into the heap:")?;
-        }
-        let named = self.frame.registers.named();
-        for ((name, _), place) in named.iter().zip(places) {
-            if let Some(place) = place {
-                writeln!(f, "    {name:<3} {}", HeapPlace(place))?;
+    /// Writes the line of the address, where there is one.
+    fn write_address(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.address {
+            None => Ok(()),
+            Some((address, Some(whereabouts))) => {
+                writeln!(f, "  CR2 {address:#018x}: {whereabouts}")
             }
+            Some((address, None)) => writeln!(
+                f,
+                "  CR2 {address:#018x}: neither on a call stack nor in the kernel's image"
+            ),
         }
-        Ok(())
     }
 }
 
@@ -116,16 +111,13 @@ impl fmt::Display for Exception {
             writeln!(f, "  {hint}")?;
         }
         self.write_error_code(f)?;
-        if let Some((address, whereabouts)) = self.address {
-            writeln!(f, "  CR2 {address:#018x}: {whereabouts}")?;
-        }
+        self.write_address(f)?;
         writeln!(f, "  {}", self.context)?;
         let table = RegisterTable {
             frame: &self.frame,
             page_table: self.page_table,
         };
-        writeln!(f, "{table}")?;
-        self.write_heap_pointers(f)
+        writeln!(f, "{table}")
     }
 }
 

@@ -13,8 +13,8 @@ pub struct FailureContext {
     pub handler: Option<u8>,
     /// Whose turn it was on the CPU.
     pub task: &'static str,
-    /// Where the stack pointer was.
-    pub stack: Whereabouts,
+    /// Where the stack pointer was; `None` where neither a call stack nor the kernel's image is.
+    pub stack: Option<Whereabouts>,
 }
 
 impl fmt::Display for FailureContext {
@@ -29,12 +29,13 @@ impl fmt::Display for FailureContext {
         }
         write!(f, ", while {} runs", self.task)?;
         match self.stack {
-            Whereabouts::CallStack(name) => write!(f, ", on the call stack `{name}`"),
-            Whereabouts::Guard(name) => write!(f, ", below the call stack `{name}`"),
-            other => write!(
+            Some(Whereabouts::CallStack(name)) => write!(f, ", on the call stack `{name}`"),
+            Some(Whereabouts::Guard(name)) => write!(f, ", below the call stack `{name}`"),
+            Some(other) => write!(
                 f,
                 ", with a stack pointer that is on no call stack: {other}"
             ),
+            None => f.write_str(", with a stack pointer that is on no call stack"),
         }
     }
 }
@@ -50,7 +51,7 @@ mod tests {
         let ordinary = FailureContext {
             handler: None,
             task: "the first task",
-            stack: Whereabouts::CallStack("boot".into()),
+            stack: Some(Whereabouts::CallStack("boot".into())),
         };
         assert_eq!(
             ordinary.to_string(),
@@ -59,12 +60,20 @@ mod tests {
         let handler = FailureContext {
             handler: Some(32),
             task: "worker 3",
-            stack: Whereabouts::NotCanonical,
+            stack: Some(Whereabouts::NotCanonical),
         };
         assert_eq!(
             handler.to_string(),
             "in the handler of interrupt 32 (timer), while worker 3 runs, with a stack pointer that is on no call stack: \
              not an address: in neither half of the address space"
+        );
+        let elsewhere = FailureContext {
+            stack: None,
+            ..ordinary
+        };
+        assert_eq!(
+            elsewhere.to_string(),
+            "in ordinary code, while the first task runs, with a stack pointer that is on no call stack"
         );
     }
 }

@@ -1,4 +1,8 @@
 //! Finds out what an address is, for reports. Waits for no lock, and may be called anywhere.
+//!
+//! Stacks and the kernel's image are looked up in variables of the kernel. Of the heap, what it keeps in its own memory is
+//! read, and may have been overwritten by whatever has gone wrong: who asks for that ([`whereabouts`], [`places`]) may meet an
+//! exception. A report of a failure asks [`outside_the_heap`] first, and for the rest when all else is out.
 
 use core::ptr;
 
@@ -23,19 +27,25 @@ unsafe extern "C" {
 /// Returns what `address` is.
 #[must_use]
 pub fn whereabouts(address: u64) -> Whereabouts {
+    outside_the_heap(address).unwrap_or_else(|| in_heap(address))
+}
+
+/// Returns what `address` is, as far as that can be told without the heap's memory, which may be broken.
+#[must_use]
+pub fn outside_the_heap(address: u64) -> Option<Whereabouts> {
     if address < NULL_PAGE_BYTES {
-        return Whereabouts::NextToNull;
+        return Some(Whereabouts::NextToNull);
     }
     if !is_canonical(address) {
-        return Whereabouts::NotCanonical;
+        return Some(Whereabouts::NotCanonical);
     }
     if let Some(name) = stacks::guarded_by(address) {
-        return Whereabouts::Guard(name);
+        return Some(Whereabouts::Guard(name));
     }
     if let Some(name) = stacks::name_of(address) {
-        return Whereabouts::CallStack(name);
+        return Some(Whereabouts::CallStack(name));
     }
-    in_image(address).unwrap_or_else(|| in_heap(address))
+    in_image(address)
 }
 
 /// Returns where in the heap the addresses are; `None` when the heap is busy.

@@ -1,7 +1,8 @@
 //! Wrong frees, told in full: what the heap says, and what stands around.
 //!
 //! The text is pure. The [`handler`] is what the heap calls when it has noticed one; it has changed nothing then, and the
-//! caller is still on the call stack, so the backtrace of the panic shows who it was.
+//! caller is still on the call stack, so the backtrace of the panic shows who it was. What stands around is looked up when
+//! the sentence is out already: whose frees are wrong may have written wrongly before, and the look-up may meet that.
 
 use core::fmt;
 
@@ -9,52 +10,50 @@ use stack_alloc::{BLOCK_SIZE, Misuse, Object, ObjectKind, Place};
 
 use crate::whereabouts::Whereabouts;
 
-/// What stands next to an object, on each side.
-#[derive(Clone, Copy, Debug)]
-pub struct Neighbours {
-    /// What the byte before it belongs to.
-    pub before: Whereabouts,
-    /// What the byte behind it belongs to.
-    pub behind: Whereabouts,
-}
-
 /// A wrong free, or wrong memory from the heap's source. Displays as a sentence and lines of what is around.
 #[derive(Clone, Copy, Debug)]
-pub struct MisuseReport {
+pub struct MisuseReport<F> {
     /// What the heap says.
     pub misuse: Misuse,
-    /// What the kernel knows of the address.
-    pub whereabouts: Whereabouts,
-    /// What is around the object at the address, where there is one.
-    pub neighbours: Option<Neighbours>,
+    /// Finds out what an address is.
+    pub whereabouts: F,
 }
 
-impl MisuseReport {
+impl<F: Fn(usize) -> Whereabouts> MisuseReport<F> {
     /// Writes where the address is: block and class, or what it is where it is not the heap's.
     fn write_place(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let address = self.misuse.address;
         let block = address & !(BLOCK_SIZE - 1);
-        match (self.misuse.place, self.whereabouts) {
-            (Place::Object { object, .. }, _) => match object.kind {
+        match self.misuse.place {
+            Place::Object { object, .. } => match object.kind {
                 ObjectKind::Chunk => writeln!(f, "  block {block:#x}, class {}", object.size),
                 ObjectKind::Run => writeln!(f, "  block {block:#x}"),
                 _ => Ok(()),
             },
-            (Place::FreePage | Place::Tail | Place::Own, _) => writeln!(f, "  block {block:#x}"),
-            (_, Whereabouts::Heap(_) | Whereabouts::HeapIsBusy | Whereabouts::Unknown) => Ok(()),
-            (_, whereabouts) => writeln!(f, "  {address:#x} is {whereabouts}"),
+            Place::FreePage | Place::Tail | Place::Own => writeln!(f, "  block {block:#x}"),
+            _ => match (self.whereabouts)(address) {
+                Whereabouts::Heap(_) | Whereabouts::HeapIsBusy | Whereabouts::Unknown => Ok(()),
+                whereabouts => writeln!(f, "  {address:#x} is {whereabouts}"),
+            },
         }
+    }
+
+    /// Writes what stands on each side of the object at the address, where there is one.
+    fn write_neighbours(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(object) = self.misuse.place.object() else {
+            return Ok(());
+        };
+        let [before, behind] = around(object).map(&self.whereabouts);
+        writeln!(f, "  before it: {}", Neighbour(before))?;
+        writeln!(f, "  behind it: {}", Neighbour(behind))
     }
 }
 
-impl fmt::Display for MisuseReport {
+impl<F: Fn(usize) -> Whereabouts> fmt::Display for MisuseReport<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.misuse)?;
         self.write_place(f)?;
-        if let Some(Neighbours { before, behind }) = self.neighbours {
-            writeln!(f, "  before it: {}", Neighbour(before))?;
-            writeln!(f, "  behind it: {}", Neighbour(behind))?;
-        }
+        self.write_neighbours(f)?;
         f.write_str(
             "  The heap has changed nothing. The kernel ends: whose frees are wrong may have written wrongly before.",
         )
@@ -89,7 +88,7 @@ pub use machine::handler;
 mod machine {
     use stack_alloc::Misuse;
 
-    use super::{MisuseReport, Neighbours, around};
+    use super::MisuseReport;
     use crate::lookup;
 
     /// Called by the heap after a wrong free, or wrong memory from its source, without its lock.
@@ -98,15 +97,9 @@ mod machine {
     ///
     /// Always, with the report.
     pub fn handler(misuse: Misuse) {
-        let whereabouts = |address| lookup::whereabouts(address as u64);
-        let neighbours = misuse.place.object().map(|object| {
-            let [before, behind] = around(object).map(whereabouts);
-            Neighbours { before, behind }
-        });
         let report = MisuseReport {
             misuse,
-            whereabouts: whereabouts(misuse.address),
-            neighbours,
+            whereabouts: |address| lookup::whereabouts(address as u64),
         };
         panic!("{report}");
     }
@@ -139,8 +132,7 @@ mod tests {
         kind: MisuseKind,
         address: usize,
         place: Place,
-        whereabouts: Whereabouts,
-        neighbours: Option<Neighbours>,
+        whereabouts: impl Fn(usize) -> Whereabouts,
     ) -> String {
         let misuse = Misuse {
             kind,
@@ -151,7 +143,6 @@ mod tests {
         MisuseReport {
             misuse,
             whereabouts,
-            neighbours,
         }
         .to_string()
     }
@@ -164,17 +155,19 @@ mod tests {
             object: chunk(0x4_1000, ObjectState::Live),
             offset: 63,
         };
-        let neighbours = Neighbours {
-            before: Whereabouts::Heap(before),
-            behind: Whereabouts::Heap(Place::FreePage),
+        let around = |address| {
+            Whereabouts::Heap(match address {
+                0x4_103f => before,
+                0x4_1080 => Place::FreePage,
+                _ => panic!("{address:#x} is not beside it"),
+            })
         };
         assert_eq!(
             report(
                 MisuseKind::DoubleFree,
                 0x4_1040,
                 place,
-                Whereabouts::Heap(place),
-                Some(neighbours)
+                around
             ),
             [
                 "wrong free of 0x41040 (size 64, align 8): it is free already; the address is the start of a free 64-byte chunk\n",
@@ -189,15 +182,8 @@ mod tests {
 
     #[test]
     fn foreign_addresses_are_named_as_far_as_the_kernel_knows() {
-        let foreign = |whereabouts| {
-            report(
-                MisuseKind::Foreign,
-                0x5000,
-                Place::Foreign,
-                whereabouts,
-                None,
-            )
-        };
+        let foreign =
+            |whereabouts| report(MisuseKind::Foreign, 0x5000, Place::Foreign, |_| whereabouts);
         let sentence = "wrong free of 0x5000 (size 64, align 8): it was not handed out here; the address is not in the memory of this heap\n";
         assert_eq!(
             foreign(Whereabouts::CallStack("boot".into())),

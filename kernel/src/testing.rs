@@ -66,7 +66,7 @@ static RUNNING: Mutex<MaskingLock<RunningLock>, Option<&'static Test>> = Mutex::
 /// Does what the arguments of this boot say with these tests, and leaves.
 pub fn run(groups: &'static [&'static [Test]]) -> ! {
     failure::observe(Observer {
-        before: print_message,
+        reported: remember_report,
         after: print_verdict,
     });
     let mut buffer = [0; arguments::MOST_BYTES];
@@ -140,7 +140,14 @@ fn running() -> Option<&'static Test> {
     RUNNING.try_lock().and_then(|running| *running)
 }
 
-/// Returns whether `failure` is what `test` is for.
+/// Remembers what was reported; never waits.
+fn remember_report(text: &str) {
+    if let Some(mut report) = REPORT.try_lock() {
+        report.push(text);
+    }
+}
+
+/// Returns whether `failure`, which was reported, is what `test` is for.
 fn is_expected(test: &Test, failure: &Failure<'_>) -> bool {
     let texts = match (test.kind, failure) {
         (Kind::Panics(texts), Failure::Panic(_)) | (Kind::Faults(texts), Failure::Exception(_)) => {
@@ -148,20 +155,17 @@ fn is_expected(test: &Test, failure: &Failure<'_>) -> bool {
         }
         _ => return false,
     };
-    let mut report = ReportText::new();
-    // A report that does not fit is searched as far as it goes.
-    let _ = write!(report, "{failure}");
+    let Some(report) = REPORT.try_lock() else {
+        return false;
+    };
     let rest = texts.iter().try_fold(report.as_str(), |rest, text| {
         rest.split_once(text).map(|(_, behind)| behind)
     });
     rest.is_some()
 }
 
-/// Tells the runner outside why a test failed, unless it should.
-fn print_message(failure: &Failure<'_>, console: &mut Emergency) {
-    let Some(test) = running().filter(|test| !is_expected(test, failure)) else {
-        return;
-    };
+/// Tells the runner outside why a test failed.
+fn print_message(test: &Test, failure: &Failure<'_>, console: &mut Emergency) {
     let _ = match failure {
         Failure::Panic(panic) => {
             writeln!(console, "@test message {}", OneLine(PanicLine(panic.info)))
@@ -187,6 +191,7 @@ fn print_verdict(failure: &Failure<'_>, console: &mut Emergency) -> Exit {
         let _ = writeln!(console, "@test pass {}\n@test done", test.name);
         return Exit::Code(0);
     }
+    print_message(test, failure, console);
     let _ = writeln!(console, "@test fail {}", test.name);
     Exit::Panicked
 }
@@ -209,8 +214,13 @@ impl<T: fmt::Display> fmt::Display for OneLine<T> {
     }
 }
 
-/// Bytes of a report that are searched: a screen full.
-const REPORT_BYTES: usize = 4096;
+/// Bytes of a report that are searched: two screens full.
+const REPORT_BYTES: usize = 8192;
+
+named_lock!(ReportLock, "the lock of the report that a test ends with");
+
+/// What was reported of the failure that ends a test.
+static REPORT: Mutex<MaskingLock<ReportLock>, ReportText> = Mutex::new(ReportText::new());
 
 /// The beginning of a report, in memory of its own.
 struct ReportText {
@@ -233,16 +243,13 @@ impl ReportText {
     fn as_str(&self) -> &str {
         core::str::from_utf8(&self.bytes[..self.length]).unwrap_or_default()
     }
-}
 
-impl Write for ReportText {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let room = self
-            .bytes
-            .get_mut(self.length..self.length + text.len())
-            .ok_or(fmt::Error)?;
-        room.copy_from_slice(text.as_bytes());
-        self.length += text.len();
-        Ok(())
+    /// Adds text, unless there is no room: a report that does not fit is searched as far as it goes.
+    fn push(&mut self, text: &str) {
+        let room = self.bytes.get_mut(self.length..self.length + text.len());
+        if let Some(room) = room {
+            room.copy_from_slice(text.as_bytes());
+            self.length += text.len();
+        }
     }
 }

@@ -24,8 +24,8 @@ use x86_64::structures::idt::InterruptDescriptorTable;
 use super::{counts, nmi};
 use crate::backtrace::Backtrace;
 use crate::console::Emergency;
-use crate::exception::{BREAKPOINT, Exception, NON_MASKABLE_INTERRUPT, PAGE_FAULT};
-use crate::failure::{self, Failure};
+use crate::exception::{BREAKPOINT, Exception, HeapPointers, NON_MASKABLE_INTERRUPT, PAGE_FAULT};
+use crate::failure::{self, Failure, Summary};
 use crate::lookup;
 use crate::registers::Frame;
 use crate::stacks::ExceptionStack;
@@ -157,24 +157,30 @@ extern "C" fn handle(frame: &Frame) {
 /// Shows an exception that the kernel goes on from.
 fn show(exception: &Exception) {
     // Not `println!`: the breakpoint may be in code that holds the console's lock.
-    let _ = write!(Emergency::take(), "\n{exception}");
+    let mut console = Emergency::take();
+    let _ = write!(console, "\n{exception}");
+    let _ = write!(console, "{}", HeapPointers::find(exception, lookup::places));
 }
 
 /// Reports an exception and leaves.
 fn fail(frame: &Frame) -> ! {
+    let [vector, ..] = frame.vector.to_le_bytes();
+    let reporting = failure::begin(Summary::Exception {
+        vector,
+        instruction_pointer: frame.instruction_pointer,
+    });
     let exception = describe(frame);
     let backtrace = Backtrace::of_interrupted(frame, exception.is_of_fetch());
-    failure::report(Failure::Exception(&exception), backtrace)
+    reporting.finish(&Failure::Exception(&exception), backtrace)
 }
 
-/// Gathers what the CPU said, and what the kernel knows of it.
+/// Gathers what the CPU said, and what the kernel's own variables tell of it. The heap is not asked here.
 fn describe(frame: &Frame) -> Exception {
     let address = (frame.vector == u64::from(PAGE_FAULT)).then(Cr2::read_raw);
     Exception {
         frame: *frame,
         page_table: Cr3::read_raw().0.start_address().as_u64(),
         context: failure::context(frame.stack_pointer),
-        address: address.map(|address| (address, lookup::whereabouts(address))),
-        heap_pointers: lookup::places(frame.registers.named().map(|(_, value)| value)),
+        address: address.map(|address| (address, lookup::outside_the_heap(address))),
     }
 }

@@ -1,5 +1,8 @@
 //! How the kernel fails: each of these ends a boot, with the right report.
 
+#[path = "failures/broken_heap.rs"]
+mod broken_heap;
+
 use alloc::boxed::Box;
 use core::arch::asm;
 use core::fmt;
@@ -12,6 +15,8 @@ use kernel::tasks::spawn;
 use kernel::testing::Test;
 use kernel::{println, tests};
 
+use broken_heap::{fault_with_broken_region_records, wrong_free_with_broken_region_records};
+
 /// The tests of this file, in the order in which they run.
 pub(crate) const TESTS: &[Test] = tests! {
     "failures";
@@ -21,8 +26,24 @@ pub(crate) const TESTS: &[Test] = tests! {
         "  in ordinary code, while the first task runs, on the call stack `boot`\n",
         "  RSP ffff", "   RFLAGS 0x", " IF\n",
     ),
-    panic_while_panicking => Panics("the second panic"),
-    fault_while_panicking => Faults("page fault", "a null pointer was followed"),
+    panic_while_panicking => Panics(
+        "panicked at ", ": the first panic: ", "\nfailed again while reporting the panic: panicked at ", ": the second panic\n",
+        "\nbacktrace:\n   0: 0xffffffff",
+    ),
+    fault_while_panicking => Faults(
+        "panicked at ", ": the report of this faults: ",
+        "\nfailed again while reporting the panic: page fault (exception 14) at 0xffffffff", "a null pointer was followed",
+        "\nbacktrace:\n   0: 0xffffffff",
+    ),
+    fault_with_broken_region_records => Faults(
+        "\npage fault (exception 14) at 0xffffffff", "  CR2 0xfffff00000001000: ", "\n  RAX ", "   RIP ffffffff",
+        "\nbacktrace:\n   0: 0xffffffff", "   1: 0xffffffff",
+        "\nfailed again while reporting the page fault (exception 14) at 0xffffffff", ": page fault (exception 14) at 0xffffffff",
+        "  CR2 0xfffff00000bad", "\nbacktrace:\n   0: 0xffffffff",
+    ),
+    wrong_free_with_broken_region_records => Faults(
+        "panicked at ", ": wrong free of 0xffff8", "failed again while reporting the panic: page fault",
+    ),
     overflow_of_the_call_stack => Faults(
         "page fault (exception 14) at 0xffffffff",
         "  The call stack `boot` has overflowed: the address is in the guard page below it.\n",
@@ -42,25 +63,27 @@ pub(crate) const TESTS: &[Test] = tests! {
         "page fault (exception 14) at 0xffffffff",
         "  The code accessed an address that is not mapped that way.\n",
         "  error code 0x0: a read by the kernel, and no page is mapped there\n",
-        "  CR2 0xfffff00000001000: not in the heap, on a call stack, or in the kernel's image\n",
+        "  CR2 0xfffff00000001000: neither on a call stack nor in the kernel's image\n",
         "  in ordinary code, while the first task runs, on the call stack `boot`\n",
         "  RAX ", "   RBX ", "   RCX ", "\n  RDX ", "   RSI ", "   RDI ", "\n  RBP ", "   RSP ffff", "   R8  ",
         "\n  R9  ", "   R10 ", "   R11 ", "\n  R12 ", "   R13 ", "   R14 ", "\n  R15 ", "   RIP ffffffff", "   CR3 0000",
         "\n  CS  0x0008   RFLAGS 0x", " IF\n",
+        "backtrace:\n   0: 0xffffffff", "   1: 0xffffffff", "   2: 0xffffffff",
     ),
     call_into_the_heap => Faults(
         "page fault (exception 14) at 0xffff8",
         "  The CPU was sent there to execute it, by a wrong function pointer or return address.\n",
         "a fetch of an instruction by the kernel, and the page's rights forbid it\n",
-        "  CR2 0xffff8", ": 24 bytes into a live 64-byte chunk at 0xffff8", ", block 0xffff8", ", class 64\n",
-        "  registers that point into the heap:\n",
-        "    RBX 24 bytes into a live 64-byte chunk at 0xffff8",
+        "  CR2 0xffff8", "backtrace:\n   0: 0xffff8", "   1: 0xffffffff",
+        "\nregisters that point into the heap:\n",
+        "  CR2 24 bytes into a live 64-byte chunk at 0xffff8", ", block 0xffff8", ", class 64\n",
+        "  RBX 24 bytes into a live 64-byte chunk at 0xffff8",
     ),
     registers_into_the_heap => Faults(
         "general protection fault (exception 13)",
-        "  registers that point into the heap:\n",
-        "    R12 24 bytes into a free 64-byte chunk at 0xffff8", ", block 0xffff8", ", class 64\n",
-        "    R13 the start of a live 64-byte chunk at 0xffff8", ", block 0xffff8", ", class 64\n",
+        "\nregisters that point into the heap:\n",
+        "  R12 24 bytes into a free 64-byte chunk at 0xffff8", ", block 0xffff8", ", class 64\n",
+        "  R13 the start of a live 64-byte chunk at 0xffff8", ", block 0xffff8", ", class 64\n",
     ),
     every_register_is_the_interrupted_codes => Faults(
         "invalid opcode (exception 6) at 0xffffffff",
@@ -78,8 +101,8 @@ pub(crate) const TESTS: &[Test] = tests! {
     lock_taken_twice => Panics("a lock was taken again by the CPU that holds it"),
     allocation_under_the_heaps_lock => Panics("the heap's lock was taken again"),
     asking_the_frame_allocator_under_its_own_lock => Panics("the frame allocator's lock was taken again"),
-    fault_while_the_heap_is_locked => Faults("page fault", "  the heap was busy: its lock is held\n"),
-    double_fault_while_the_heap_is_locked => Faults("double fault", "  the heap was busy: its lock is held\n"),
+    fault_while_the_heap_is_locked => Faults("page fault", "\nthe heap was busy: its lock is held\n"),
+    double_fault_while_the_heap_is_locked => Faults("double fault", "\nthe heap was busy: its lock is held\n"),
     fault_while_the_console_is_locked => Faults("invalid opcode"),
     panic_while_the_console_is_locked => Panics("under the console's lock"),
     fault_in_an_interrupt_handler => Faults(
