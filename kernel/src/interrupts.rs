@@ -10,6 +10,7 @@
 //! | 39, 47 | spurious ones of the two PICs | [`pic`] |
 //! | 128 | a software interrupt, free to use | [`descriptor_table`] |
 //! | 255 | spurious ones of the local APIC | [`descriptor_table`] |
+//! | all others | unexpected: counted and left behind | [`unexpected`] |
 //!
 //! Two kinds of hardware deliver them; [`controller`] chooses once, at boot, and hides the difference afterwards:
 //!
@@ -56,6 +57,8 @@ pub mod pic;
 mod pit;
 #[cfg(target_os = "none")]
 pub mod timer;
+#[cfg(target_os = "none")]
+mod unexpected;
 
 #[cfg(target_os = "none")]
 pub use descriptor_table::{init, on_serial_byte, on_software_interrupt, raise_software_interrupt};

@@ -153,6 +153,16 @@ pub(super) fn end_of_interrupt(vector: u8) {
     }
 }
 
+/// Tells the controller that the handler of `vector`, which nobody expected, is done, if it waits for that: code may have
+/// raised the vector, and an end too many would be another one's.
+pub(super) fn end_if_in_service(vector: u8) {
+    if !ARE_APICS.load(Ordering::Relaxed) {
+        pic::end_if_in_service(vector);
+    } else if local_apic::is_in_service(vector) {
+        local_apic::end_of_interrupt();
+    }
+}
+
 /// Returns whether a [`Silence`] lives.
 pub(super) fn is_silent() -> bool {
     IS_SILENT.load(Ordering::Relaxed)

@@ -10,7 +10,7 @@ use super::hook::Hook;
 use super::vector::{
     SERIAL, SOFTWARE, SPURIOUS_APIC, SPURIOUS_FIRST_PIC, SPURIOUS_SECOND_PIC, TIMER,
 };
-use super::{controller, exceptions, pic, timer};
+use super::{controller, exceptions, pic, timer, unexpected};
 use crate::console;
 
 /// The table.
@@ -27,6 +27,8 @@ pub fn init() {
     let table = TABLE.call_once(|| {
         let mut table = InterruptDescriptorTable::new();
         exceptions::fill(&mut table);
+        // What has a handler of its own is put over these.
+        unexpected::fill(&mut table);
         table[TIMER].set_handler_fn(timer::handler);
         table[SERIAL].set_handler_fn(serial_handler);
         table[SPURIOUS_FIRST_PIC].set_handler_fn(spurious_first_pic);
@@ -77,13 +79,13 @@ extern "x86-interrupt" fn serial_handler(_: InterruptStackFrame) {
 /// Called when an interrupt of the first PIC went away before the CPU asked which it was.
 extern "x86-interrupt" fn spurious_first_pic(_: InterruptStackFrame) {
     let _handling = Handling::begin(SPURIOUS_FIRST_PIC);
-    pic::end_of_spurious(SPURIOUS_FIRST_PIC);
+    pic::end_if_in_service(SPURIOUS_FIRST_PIC);
 }
 
 /// Called when one of the second PIC did.
 extern "x86-interrupt" fn spurious_second_pic(_: InterruptStackFrame) {
     let _handling = Handling::begin(SPURIOUS_SECOND_PIC);
-    pic::end_of_spurious(SPURIOUS_SECOND_PIC);
+    pic::end_if_in_service(SPURIOUS_SECOND_PIC);
 }
 
 /// Called when one of the local APIC did. It has nothing in service then, so it wants no end of it.

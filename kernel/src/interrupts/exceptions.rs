@@ -21,7 +21,8 @@ use x86_64::VirtAddr;
 use x86_64::registers::control::{Cr2, Cr3};
 use x86_64::structures::idt::InterruptDescriptorTable;
 
-use super::{counts, nmi};
+use super::vector::FIRST_OF_PICS;
+use super::{counts, nmi, unexpected};
 use crate::backtrace::Backtrace;
 use crate::console::Emergency;
 use crate::exception::{BREAKPOINT, Exception, HeapPointers, NON_MASKABLE_INTERRUPT, PAGE_FAULT};
@@ -50,7 +51,7 @@ macro_rules! entry {
 
 /// What all entries go on with: saves the registers, calls [`handle`], and goes back to the interrupted code.
 #[unsafe(naked)]
-extern "C" fn common() -> ! {
+pub(super) extern "C" fn common() -> ! {
     naked_asm!(
         "push rax", "push rbx", "push rcx", "push rdx", "push rsi", "push rdi", "push rbp",
         "push r8", "push r9", "push r10", "push r11", "push r12", "push r13", "push r14", "push r15",
@@ -142,10 +143,15 @@ fn fill_those_with_own_stacks(table: &mut InterruptDescriptorTable) {
     }
 }
 
-/// Handles an exception: a breakpoint is shown and left behind, an NMI mostly left behind, any other one is the end.
+/// Handles an exception: a breakpoint is shown and left behind, an NMI mostly left behind, any other one is the end. (Unexpected
+/// interrupts come here too, and are left behind.)
 extern "C" fn handle(frame: &Frame) {
     // The entry pushes vectors, which have eight bits.
     let [vector, ..] = frame.vector.to_le_bytes();
+    if vector >= FIRST_OF_PICS {
+        unexpected::handle(vector);
+        return;
+    }
     counts::add(vector);
     match vector {
         BREAKPOINT => show(&describe(frame)),

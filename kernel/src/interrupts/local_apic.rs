@@ -10,7 +10,7 @@ use x86_64::instructions::interrupts::without_interrupts;
 use x86_64::registers::model_specific::Msr;
 
 use super::memory_registers::MemoryRegisters;
-use super::vector::{SPURIOUS_APIC, TIMER};
+use super::vector::{FIRST_OF_PICS, SPURIOUS_APIC, TIMER};
 use crate::acpi::madt::Madt;
 
 /// How the registers are reached. Set when the APIC is found.
@@ -176,6 +176,12 @@ pub(super) fn end_of_interrupt() {
     write(register::END_OF_INTERRUPT, 0);
 }
 
+/// Returns whether the APIC waits for the end of an interrupt.
+pub(super) fn is_in_service(vector: u8) -> bool {
+    let (word, bit) = (u32::from(vector / 32), vector % 32);
+    read(register::IN_SERVICE + 0x10 * word) >> bit & 1 == 1
+}
+
 /// Has the APIC keep back everything but NMIs, or no longer.
 pub(super) fn keep_back(is_wanted: bool) {
     let priority = if is_wanted { HIGHEST_PRIORITY } else { 0 };
@@ -194,10 +200,21 @@ pub(super) fn id() -> u32 {
 ///
 /// Not to be called in an NMI: the command may be half written there.
 pub fn send_nmi_to_self() -> bool {
+    send_to_self(AS_NMI)
+}
+
+/// Has the APIC send an interrupt to its own CPU, with a vector that is no exception. Returns whether there is an APIC to send
+/// it. For tests.
+pub fn send_vector_to_self(vector: u8) -> bool {
+    vector >= FIRST_OF_PICS && send_to_self(u32::from(vector))
+}
+
+/// Has the APIC send something to its own CPU.
+fn send_to_self(what: u32) -> bool {
     let Some(access) = ACCESS.get() else {
         return false;
     };
-    let command = AS_NMI | ASSERT;
+    let command = what | ASSERT;
     without_interrupts(|| match access {
         Access::Memory(_) => {
             write(register::COMMAND_TARGET, id() << 24);
@@ -208,7 +225,7 @@ pub fn send_nmi_to_self() -> bool {
         }
         Access::Numbered => {
             let value = u64::from(id()) << 32 | u64::from(command);
-            // SAFETY: the command goes to this CPU, which has a handler for NMIs.
+            // SAFETY: the command goes to this CPU, which has a handler for NMIs and for each vector.
             unsafe { numbered(register::COMMAND).write(value) };
         }
     });

@@ -49,14 +49,19 @@ pub(super) fn end_of_interrupt(vector: u8) {
     write(FIRST, END_OF_INTERRUPT);
 }
 
-/// Tells the controllers that the handler of their line 7, which also stands for "none at all", is done.
+/// Tells the controllers that the handler of `vector` is done, if they wait for that: for line 7 of each, which also stands
+/// for "none at all", and for vectors that nobody expects and code may have raised.
 ///
 /// An interrupt that went away is not in service, and must not be ended: that would end another one. But where the second
 /// controller was wrong, the first has its line in service all the same.
-pub(super) fn end_of_spurious(vector: u8) {
+pub(super) fn end_if_in_service(vector: u8) {
+    let lines = FIRST_OF_PICS..FIRST_OF_PICS + 2 * LINES;
+    if !lines.contains(&vector) {
+        return;
+    }
     let is_second = vector >= FIRST_OF_PICS + LINES;
     let controller = if is_second { SECOND } else { FIRST };
-    if is_in_service(controller, LINES - 1) {
+    if is_in_service(controller, (vector - FIRST_OF_PICS) % LINES) {
         end_of_interrupt(vector);
     } else if is_second && is_in_service(FIRST, CASCADE_LINE) {
         write(FIRST, END_OF_LINE | CASCADE_LINE);

@@ -167,7 +167,7 @@ mod tests {
         );
         let pics = text(Controllers::Pics, 100, None);
         assert!(pics.contains("    32  timer                   PIC line 0                    0\n"));
-        assert!(pics.contains("   100  unused                  ?                            12\n"));
+        assert!(pics.contains("   100  unexpected              ?                            12\n"));
     }
 
     #[test]

@@ -49,6 +49,6 @@ pub const fn name(vector: u8) -> &'static str {
         SERIAL => "serial port",
         SPURIOUS_FIRST_PIC | SPURIOUS_SECOND_PIC | SPURIOUS_APIC => "spurious",
         SOFTWARE => "software interrupt",
-        _ => "unused",
+        _ => "unexpected",
     }
 }

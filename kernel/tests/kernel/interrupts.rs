@@ -40,6 +40,8 @@ pub(crate) const TESTS: &[Test] = tests! {
     input_waits_in_ring_and_port_and_nothing_is_lost,
     printing_goes_on_while_the_port_receives,
     spurious_interrupts_are_survived_and_counted,
+    unexpected_vectors_are_survived_and_counted,
+    unexpected_interrupts_are_ended,
     interrupts_are_counted,
     table_shows_the_counts,
     nmi_of_the_local_apic_arrives_and_is_counted,
@@ -262,6 +264,36 @@ fn spurious_interrupts_are_survived_and_counted() {
     let before = counts::of(SERIAL);
     console::loop_back(0);
     assert!(counts::of(SERIAL) > before);
+}
+
+fn unexpected_vectors_are_survived_and_counted() {
+    let before = counts::all();
+    raise!(0x64);
+    raise!(33);
+    raise!(33);
+    raise!(0xfe);
+    let after = counts::all();
+    for (vector, count) in [(0x64, 1), (33, 2), (0xfe, 1)] {
+        assert_eq!(after[vector], before[vector] + count, "vector {vector}");
+    }
+    let text = interrupts::table().to_string();
+    let line = (text.lines()).find(|line| line.starts_with("   100  unexpected"));
+    assert!(
+        line.is_some_and(|line| line.ends_with(&after[0x64].to_string())),
+        "{text}"
+    );
+}
+
+/// One that is left in service keeps the timer back, whose vector is lower.
+fn unexpected_interrupts_are_ended() {
+    let before = counts::of(0x64);
+    if local_apic::send_vector_to_self(0x64) {
+        while counts::of(0x64) == before {
+            core::hint::spin_loop();
+        }
+        wait_for_ticks(3);
+        assert_eq!(counts::of(0x64), before + 1);
+    }
 }
 
 /// Waits until the timer has ticked so often.
