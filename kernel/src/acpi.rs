@@ -1,14 +1,16 @@
-//! ACPI: the tables in which the firmware describes the machine. The kernel reads one of them, the list of interrupt
-//! controllers and processors.
+//! ACPI: the tables in which the firmware describes the machine. The kernel reads two of them: the list of interrupt
+//! controllers and processors, and the one that has the timer of ACPI.
 //!
 //! ```text
-//! RSDP ──▶ XSDT (or RSDT) ──▶ … "APIC" … ──▶ MADT: local APICs, I/O APICs, overrides
-//!  └── given by the boot loader   tables        madt
+//! RSDP ──▶ XSDT (or RSDT) ──┬▶ … "APIC" … ──▶ MADT: local APICs, I/O APICs, overrides      madt
+//!  └── given by the boot    └▶ … "FACP" … ──▶ FADT: where the timer is                    fadt
+//!      loader                    tables
 //! ```
 //!
 //! Firmware is not trusted: lengths, checksums and the memory behind every address are checked before a byte is believed. A
 //! machine whose tables are wrong is one without them, and says why.
 
+pub mod fadt;
 pub mod madt;
 pub mod tables;
 
@@ -16,19 +18,23 @@ pub mod tables;
 mod firmware_memory;
 
 #[cfg(target_os = "none")]
-pub use found::{init, madt};
+pub use found::{init, madt, timer_port};
 
 /// The machine's own tables.
 #[cfg(target_os = "none")]
 mod found {
     use spin::Once;
 
+    use super::fadt;
     use super::firmware_memory::FirmwareMemory;
     use super::madt::Madt;
     use super::tables::{self, TableError};
 
     /// The table of interrupt controllers, or why there is none.
     static MADT: Once<Result<Madt<'static>, TableError>> = Once::new();
+
+    /// The port of the timer of ACPI, where there is one.
+    static TIMER_PORT: Once<Option<u16>> = Once::new();
 
     /// Looks for the tables, given the physical address of the RSDP. Needs the memory map. Further calls change nothing.
     pub fn init(rsdp: Option<u64>) {
@@ -37,6 +43,15 @@ mod found {
             let table = tables::find(&FirmwareMemory, rsdp, Madt::SIGNATURE)?;
             Madt::new(table)
         });
+        TIMER_PORT.call_once(|| {
+            let table = tables::find(&FirmwareMemory, rsdp?, fadt::SIGNATURE);
+            fadt::timer_port(table.ok()?)
+        });
+    }
+
+    /// Returns the port of the timer of ACPI; `None` where there is none, or no table that tells of it.
+    pub fn timer_port() -> Option<u16> {
+        TIMER_PORT.get().copied().flatten()
     }
 
     /// Returns the table of interrupt controllers and processors.

@@ -56,6 +56,8 @@ pub mod pic;
 #[cfg(target_os = "none")]
 mod pit;
 #[cfg(target_os = "none")]
+mod reference;
+#[cfg(target_os = "none")]
 pub mod timer;
 #[cfg(target_os = "none")]
 mod unexpected;

@@ -79,6 +79,8 @@ mod kind {
     pub(super) const IO_APIC: u8 = 1;
     /// An ISA line that comes in elsewhere.
     pub(super) const OVERRIDE: u8 = 2;
+    /// An input of an I/O APIC that is for NMIs.
+    pub(super) const NMI: u8 = 3;
     /// An input of local APICs that is for NMIs.
     pub(super) const LOCAL_NMI: u8 = 4;
     /// Another address of the local APICs.
@@ -91,7 +93,7 @@ mod kind {
     /// Returns how many bytes an entry must have.
     pub(super) const fn least_bytes(kind: u8) -> usize {
         match kind {
-            LOCAL_APIC => 8,
+            LOCAL_APIC | NMI => 8,
             IO_APIC | ADDRESS | LOCAL_X2APIC_NMI => 12,
             OVERRIDE => 10,
             LOCAL_NMI => 6,
@@ -183,6 +185,14 @@ impl<'a> Madt<'a> {
                     wiring: Wiring::from_flags(number(&entry[8..10])),
                 },
             )
+    }
+
+    /// Returns the inputs of I/O APICs that are for NMIs.
+    pub fn nmi_sources(&self) -> impl Iterator<Item = Input> + 'a {
+        self.of_kind(kind::NMI).map(|entry| Input {
+            number: number_32(&entry[4..8]),
+            wiring: Wiring::from_flags(number(&entry[2..4])),
+        })
     }
 
     /// Returns the inputs (0 or 1) of a processor's local APIC that are for NMIs.

@@ -1,13 +1,13 @@
-//! How fast the CPU's clocks run, measured with the one clock whose rate every PC has: the 8254's.
+//! How fast the CPU's clocks run, measured with the first clock of known rate that is there and counts.
 
-use super::pit;
 use super::rate::measured_hz;
+use super::reference::Reference;
 use crate::bench::clock;
 
-/// How long a measurement takes, in counts of the 8254: 10 ms. Its counter is through after 55 ms.
-const REFERENCE_COUNTS: u16 = 11_932;
+/// Measurements a second, if there were no pause between them: each takes 10 ms.
+const MEASUREMENTS_A_SECOND: u64 = 100;
 
-/// How often the 8254 is read, with the same result, until it is known to stand still.
+/// How often the reference is read, with the same result, until it is known to stand still.
 const PATIENCE: u32 = 10_000;
 
 /// Times that everything is measured; the one in the middle counts. A host that stops the machine spoils one.
@@ -25,35 +25,48 @@ pub(super) struct Rates {
     pub(super) other_hz: u64,
 }
 
-/// Measures the time-stamp counter, and the one that `other` reads. `None` where there is no 8254. Needs interrupts masked.
+/// Measures the time-stamp counter, and the one that `other` reads. `None` where there is nothing to measure with. Needs
+/// interrupts masked.
 pub(super) fn measure(other: fn() -> u32) -> Option<Rates> {
-    pit::start_reference();
+    Reference::all().find_map(|reference| {
+        let rates = measure_with(reference, other)?;
+        log::debug!(
+            "clock: the time-stamp counter counts {} kHz, measured with {reference}",
+            rates.tsc_hz / 1000
+        );
+        Some(rates)
+    })
+}
+
+/// Measures with one clock; `None` if it does not count.
+fn measure_with(reference: Reference, other: fn() -> u32) -> Option<Rates> {
+    reference.start();
     let mut rates = [None; TRIALS];
     for rate in &mut rates {
-        *rate = Some(measure_once(other)?);
+        *rate = Some(measure_once(reference, other)?);
     }
     rates.sort_unstable_by_key(|rate| rate.map(|rate| rate.tsc_hz));
     rates[TRIALS / 2]
 }
 
 /// Measures for 10 ms.
-fn measure_once(other: fn() -> u32) -> Option<Rates> {
-    let start = Moment::now(other);
-    wait_from(start.reference)?;
-    let end = Moment::now(other);
-    let reference = u64::from(start.reference.wrapping_sub(end.reference));
-    let hz = |ticks| measured_hz(ticks, reference, pit::INPUT_HZ);
+fn measure_once(reference: Reference, other: fn() -> u32) -> Option<Rates> {
+    let start = Moment::now(reference, other);
+    wait_from(reference, start.reference)?;
+    let end = Moment::now(reference, other);
+    let counted = reference.counted(start.reference, end.reference);
+    let hz = |ticks| measured_hz(ticks, counted, reference.hz());
     Some(Rates {
         tsc_hz: hz(end.tsc.wrapping_sub(start.tsc))?,
         other_hz: hz(u64::from(start.other.wrapping_sub(end.other)))?,
     })
 }
 
-/// Waits until the 8254 has counted from `start` for 10 ms; `None` if it does not count.
-fn wait_from(start: u16) -> Option<()> {
+/// Waits until the reference has counted from `start` for 10 ms; `None` if it does not count.
+fn wait_from(reference: Reference, start: u64) -> Option<()> {
     let (mut last, mut patience) = (start, PATIENCE);
-    while start.wrapping_sub(last) < REFERENCE_COUNTS {
-        let now = pit::reference();
+    while reference.counted(start, last) < reference.hz() / MEASUREMENTS_A_SECOND {
+        let now = reference.read();
         patience = if now == last {
             patience.checked_sub(1)?
         } else {
@@ -64,11 +77,11 @@ fn wait_from(start: u16) -> Option<()> {
     Some(())
 }
 
-/// What three clocks say at one time. All but the time-stamp counter count down.
+/// What three clocks say at one time.
 #[derive(Clone, Copy, Debug)]
 struct Moment {
-    /// The 8254.
-    reference: u16,
+    /// The reference.
+    reference: u64,
     /// The time-stamp counter.
     tsc: u64,
     /// The other one.
@@ -77,13 +90,13 @@ struct Moment {
 
 impl Moment {
     /// Reads all three, as close together as they can be.
-    fn now(other: fn() -> u32) -> Self {
+    fn now(reference: Reference, other: fn() -> u32) -> Self {
         let read = |_| {
             let tsc = clock::now();
             let moment = Self {
                 tsc,
                 other: other(),
-                reference: pit::reference(),
+                reference: reference.read(),
             };
             (clock::now() - tsc, moment)
         };

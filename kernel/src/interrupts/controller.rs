@@ -58,7 +58,7 @@ impl fmt::Display for NoApics {
             }
             Self::NoInput(input) => write!(f, "no I/O APIC serves input {input}"),
             Self::NoReference => {
-                f.write_str("there is no 8254 to measure the local APIC's timer with")
+                f.write_str("there is no clock to measure the local APIC's timer with")
             }
         }
     }
@@ -93,18 +93,22 @@ pub(super) fn init() -> Chosen {
 fn start_apics() -> Result<Chosen, NoApics> {
     let madt = acpi::madt().map_err(NoApics::Tables)?;
     local_apic::enable(madt.local_apic_address()).map_err(NoApics::Local)?;
-    let serial = madt.isa_line(SERIAL_LINE);
-    if !io_apic::has(&madt, serial) {
+    let (serial, apic_id) = (madt.isa_line(SERIAL_LINE), local_apic::id());
+    if !io_apic::can_route(&madt, serial, apic_id) {
         return Err(NoApics::NoInput(serial.number));
     }
     local_apic::start_silent_timer();
     let rates = calibration::measure(local_apic::timer_count).ok_or(NoApics::NoReference)?;
     let count = timer_count(rates).ok_or(NoApics::NoReference)?;
 
+    // Nothing from here on fails: the PICs are cut off.
     io_apic::mask_all(&madt);
-    if !io_apic::route(&madt, serial, Raises::Vector(SERIAL), local_apic::id()) {
-        return Err(NoApics::NoInput(serial.number));
+    for source in madt.nmi_sources() {
+        // One that no I/O APIC has is none.
+        let _ = io_apic::route(&madt, source, Raises::Nmi, apic_id);
     }
+    let is_routed = io_apic::route(&madt, serial, Raises::Vector(SERIAL), apic_id);
+    debug_assert!(is_routed, "it was said to be possible");
     local_apic::take_over(&madt);
     ARE_APICS.store(true, Ordering::Relaxed);
     timer::set_clock(rates.tsc_hz);
@@ -124,6 +128,8 @@ fn timer_count(rates: Rates) -> Option<u32> {
 
 /// Uses the PICs and the 8254.
 fn start_pics() {
+    // A local APIC that was found before something else was missing stands between the PICs and the CPU.
+    local_apic::let_pics_through();
     let rates = calibration::measure(|| 0);
     timer::set_clock(rates.map_or(0, |rates| rates.tsc_hz));
     pit::start(FREQUENCY_HZ);

@@ -38,9 +38,9 @@ pub(super) fn mask_all(madt: &Madt<'_>) {
     }
 }
 
-/// Returns whether there is such an input.
-pub(super) fn has(madt: &Madt<'_>, input: Input) -> bool {
-    find(madt, input.number).is_some()
+/// Returns whether there is such an input, and can raise something at the CPU with this local APIC.
+pub(super) fn can_route(madt: &Madt<'_>, input: Input, apic_id: u32) -> bool {
+    find(madt, input.number).is_some() && u8::try_from(apic_id).is_ok()
 }
 
 /// Has an input raise something at the CPU with this local APIC. Returns whether that could be done.
@@ -49,12 +49,13 @@ pub(super) fn route(madt: &Madt<'_>, input: Input, raises: Raises, apic_id: u32)
     else {
         return false;
     };
-    let what = match raises {
-        Raises::Vector(vector) => u32::from(vector),
-        Raises::Nmi => 0b100 << 8,
+    let trigger = u32::from(input.wiring.is_level_triggered) << 15;
+    let (what, trigger) = match raises {
+        Raises::Vector(vector) => (u32::from(vector), trigger),
+        // NMIs must be said to come by an edge, however the line is wired.
+        Raises::Nmi => (0b100 << 8, 0),
     };
     let polarity = u32::from(input.wiring.is_active_low) << 13;
-    let trigger = u32::from(input.wiring.is_level_triggered) << 15;
     io_apic.write_entry(index, what | polarity | trigger, u32::from(target) << 24);
     true
 }

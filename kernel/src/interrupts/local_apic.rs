@@ -63,6 +63,8 @@ const MASKED: u32 = 1 << 16;
 const PERIODIC: u32 = 1 << 17;
 /// What is raised is an NMI.
 const AS_NMI: u32 = 0b100 << 8;
+/// What is raised has the vector that the PICs say.
+const FROM_PICS: u32 = 0b111 << 8;
 /// An input is active when low.
 const ACTIVE_LOW: u32 = 1 << 13;
 /// An input counts by its level.
@@ -138,6 +140,11 @@ pub(super) fn take_over(madt: &Madt<'_>) {
         write(register::INPUT_0 + 0x10 * u32::from(input), raised);
     }
     end_what_firmware_left();
+}
+
+/// Has the APIC hand interrupts of the PICs on, as it does after a reset when it is switched off: its input 0 is their wire.
+pub(super) fn let_pics_through() {
+    write(register::INPUT_0, FROM_PICS);
 }
 
 /// Ends interrupts that the firmware has taken and not ended: they would keep ours back.

@@ -13,6 +13,8 @@ const COUNTER_0: u16 = 0x40;
 const COUNTER_2: u16 = 0x42;
 /// The port that starts counter 2 (bit 0) and switches the loudspeaker (bit 1).
 const SYSTEM_CONTROL: u16 = 0x61;
+/// The bits of that port that are chosen; the others are a status, and are to be written as 0.
+const WRITABLE: u8 = 0b1111;
 
 /// Command: counter 0, both bytes of the count, mode 2 (a pulse each time the count is through).
 const RATE_GENERATOR_0: u8 = 0x34;
@@ -33,7 +35,7 @@ pub(super) fn start(hz: u32) {
 /// Starts counter 2: it counts down from 65536 over and over, and nothing hears of it.
 pub(super) fn start_reference() {
     let control = read(SYSTEM_CONTROL);
-    write(SYSTEM_CONTROL, control & !0b10 | 0b01);
+    write(SYSTEM_CONTROL, control & WRITABLE & !0b10 | 0b01);
     write(COMMAND, RATE_GENERATOR_2);
     for byte in [0, 0] {
         write(COUNTER_2, byte);

@@ -91,12 +91,26 @@ fn processors_with_large_numbers_are_listed_and_disabled_ones_are_not() {
 }
 
 #[test]
+fn sources_of_nmis_are_listed() {
+    let table = table(&[3, 8, 0x0f, 0, 23, 0, 0, 0, 3, 8, 0, 0, 1, 1, 0, 0]);
+    let madt = Madt::new(&table).expect("the table is right");
+    let low_level = Wiring {
+        is_active_low: true,
+        is_level_triggered: true,
+    };
+    let sources: Vec<_> = madt.nmi_sources().collect();
+    let input = |number, wiring| Input { number, wiring };
+    assert_eq!(sources, [input(23, low_level), input(257, Wiring::ISA)]);
+}
+
+#[test]
 fn entries_of_wrong_length_are_refused() {
     for (entries, offset) in [
         (&[0, 0][..], 44),
         (&[0, 1], 44),
         (&[0], 44),
         (&[0, 7, 0, 0, 1, 0, 0], 44),
+        (&[3, 7, 0, 0, 1, 0, 0], 44),
         (&[0, 8, 0, 0, 1, 0, 0], 44),
         (&[0xee, 3, 0, 1, 200, 0], 47),
         (&[0xee, 2, 0xee, 0], 46),
@@ -123,7 +137,7 @@ proptest! {
         let table = table(&entries);
         if let Ok(madt) = Madt::new(&table) {
             let _ = (madt.local_apic_address(), madt.processors().count(), madt.io_apics().count());
-            let _ = madt.nmi_inputs(0).count();
+            let _ = (madt.nmi_inputs(0).count(), madt.nmi_sources().count());
             (0..16).for_each(|line| assert!(madt.isa_line(line).number < u32::MAX));
         }
     }
