@@ -30,7 +30,7 @@ use core::sync::atomic::{Ordering, compiler_fence};
 use lock_api::Mutex;
 use x86_64::VirtAddr;
 use x86_64::instructions::tlb;
-use x86_64::registers::control::Cr3;
+use x86_64::registers::control::{Cr3, Cr4, Cr4Flags};
 
 use super::frame::Frame;
 use super::frame_allocator::{FreeError, OutOfFrames};
@@ -116,6 +116,10 @@ impl TableMemory for Machine {
 /// 2. The page tables that the CPU walks through stay these, and nobody else changes entries for the window's addresses.
 /// 3. It is called once.
 pub(super) unsafe fn init(memory: &'static mut [u64], frames: u64) {
+    assert!(
+        !Cr4::read().contains(Cr4Flags::L5_PAGING),
+        "the boot loader has the CPU walk through page tables of four levels"
+    );
     let window = Window::new(Page::containing_address(WINDOW_BASE), frames, memory);
     let root = Frame::containing_address(Cr3::read().0.start_address().as_u64());
     // One entry more on each side: the first mapping's guard, and the end.
