@@ -7,8 +7,10 @@
 //!      loader                    tables
 //! ```
 //!
-//! Firmware is not trusted: lengths, checksums and the memory behind every address are checked before a byte is believed. A
-//! machine whose tables are wrong is one without them, and says why.
+//! Firmware is not trusted with the kernel's memory: tables are read, and devices looked for, only where the memory map has
+//! nothing that is the kernel's; lengths and checksums are checked before a byte is believed. A machine whose tables are wrong
+//! is one without them, and says why. Beyond that, firmware is believed: that a device is where a table says it is cannot be
+//! checked.
 
 pub mod fadt;
 pub mod madt;

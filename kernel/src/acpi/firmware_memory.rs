@@ -10,21 +10,24 @@ use crate::memory::physical::{frame_pointer, memory_map};
 /// The boot loader maps at least so much physical memory, whatever of it exists.
 const ALWAYS_MAPPED: u64 = 4 << 30;
 
-/// Physical memory that is mapped and not usable: the kernel never writes there.
+/// Physical memory that is mapped and not the kernel's: it never writes there.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FirmwareMemory;
 
 impl Memory<'static> for FirmwareMemory {
     fn bytes(&self, address: u64, length: usize) -> Option<&'static [u8]> {
         let end = address.checked_add(u64::try_from(length).ok()?)?;
-        if address == 0 || length == 0 || !is_mapped(end) || is_usable(address, end) {
+        let map = memory_map()?;
+        if address == 0 || length == 0 || !is_mapped(end) || map.is_kernels(address, end) {
             return None;
         }
         let frame = frame_pointer(Frame::containing_address(address));
         let offset = usize::try_from(address % FRAME_SIZE).ok()?;
         // SAFETY: all of it is mapped (checked above), in one piece.
         let start = unsafe { frame.add(offset) };
-        // SAFETY: as above; no part is memory that the frame allocator hands out, so nobody writes to it.
+        // SAFETY: as above, and any bytes are bytes. No part is usable, which the frame allocator would hand out, or the boot
+        // loader's, where the image, its variables, the first stack and the page tables are (checked above): so the kernel never
+        // writes there. Firmware and devices do not write to tables while the kernel runs, by the specification of ACPI.
         Some(unsafe { slice::from_raw_parts(start.as_ptr(), length) })
     }
 }
@@ -36,10 +39,4 @@ fn is_mapped(end: u64) -> bool {
         .flat_map(|map| map.merged_regions());
     let last = regions.map(|region| region.end).max();
     end <= last.unwrap_or(0).max(ALWAYS_MAPPED)
-}
-
-/// Returns whether any of these addresses is in memory that is given to everybody.
-fn is_usable(start: u64, end: u64) -> bool {
-    let mut usable = memory_map().into_iter().flat_map(|map| map.usable_ranges());
-    usable.any(|range| range.first.start_address() < end && start < range.end.start_address())
 }

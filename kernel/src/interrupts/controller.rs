@@ -56,6 +56,9 @@ impl fmt::Display for NoApics {
             Self::Local(NoLocalApic::Elsewhere) => {
                 f.write_str("CPU and ACPI disagree about the address of the local APIC")
             }
+            Self::Local(NoLocalApic::OverMemory) => {
+                f.write_str("the local APIC is at an address where memory is")
+            }
             Self::NoInput(input) => write!(f, "no I/O APIC serves input {input}"),
             Self::NoReference => {
                 f.write_str("there is no clock to measure the local APIC's timer with")

@@ -33,7 +33,7 @@ const MASKED: u32 = 1 << 16;
 
 /// Masks every input there is.
 pub(super) fn mask_all(madt: &Madt<'_>) {
-    for io_apic in madt.io_apics().map(Found::new) {
+    for io_apic in madt.io_apics().filter_map(Found::new) {
         (0..io_apic.inputs()).for_each(|input| io_apic.write_entry(input, MASKED, 0));
     }
 }
@@ -71,7 +71,7 @@ pub(super) fn mask(madt: &Madt<'_>, input: Input) {
 fn find(madt: &Madt<'_>, input: u32) -> Option<(Found, u32)> {
     madt.io_apics().find_map(|io_apic| {
         let index = input.checked_sub(io_apic.first_input)?;
-        let found = Found::new(io_apic);
+        let found = Found::new(io_apic)?;
         (index < found.inputs()).then_some((found, index))
     })
 }
@@ -80,10 +80,10 @@ fn find(madt: &Madt<'_>, input: u32) -> Option<(Found, u32)> {
 struct Found(MemoryRegisters);
 
 impl Found {
-    /// Finds its registers.
-    fn new(io_apic: IoApic) -> Self {
-        // SAFETY: ACPI says so.
-        Self(unsafe { MemoryRegisters::at(io_apic.address) })
+    /// Finds its registers; `None` where ACPI says that they are where memory is.
+    fn new(io_apic: IoApic) -> Option<Self> {
+        // SAFETY: ACPI says that an I/O APIC is there, in a table whose sum is right; there is nobody else to ask.
+        unsafe { MemoryRegisters::at(io_apic.address) }.map(Self)
     }
 
     /// Returns how many inputs it has.

@@ -90,6 +90,8 @@ pub enum NoLocalApic {
     None,
     /// The CPU has it elsewhere than ACPI says.
     Elsewhere,
+    /// It is where memory is.
+    OverMemory,
 }
 
 /// Finds the local APIC of this CPU, by what ACPI says of it, and switches it on. What the firmware has it do with the PICs
@@ -112,9 +114,9 @@ pub(super) fn enable(address: u64) -> Result<(), NoLocalApic> {
     } else {
         let in_memory = u32::try_from(address).ok();
         let in_memory = in_memory.filter(|_| base & 0x000f_ffff_ffff_f000 == address);
-        // SAFETY: CPU and ACPI agree on the address.
+        // SAFETY: CPU and ACPI agree that the APIC's registers are there.
         let registers = unsafe { MemoryRegisters::at(in_memory.ok_or(NoLocalApic::Elsewhere)?) };
-        Access::Memory(registers)
+        Access::Memory(registers.ok_or(NoLocalApic::OverMemory)?)
     };
     ACCESS.call_once(|| access);
     write(register::TASK_PRIORITY, 0);

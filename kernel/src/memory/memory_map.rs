@@ -86,6 +86,20 @@ impl<'a> MemoryMap<'a> {
             .any(|region| is_memory(region) && covers(region, address))
     }
 
+    /// Returns whether any byte from `start` up to `end` is the kernel's: usable, so that the frame allocator hands it out, or
+    /// the boot loader's, which are the kernel's image, its first call stack and the page tables.
+    #[must_use]
+    pub fn is_kernels(self, start: u64, end: u64) -> bool {
+        let mut usable = self.usable_ranges();
+        let mut others = self.others();
+        usable.any(|range| range.first.start_address() < end && start < range.end.start_address())
+            || others.any(|region| {
+                region.kind == MemoryRegionKind::Bootloader
+                    && region.start < end
+                    && start < region.end
+            })
+    }
+
     /// Looks for what should not be in a memory map.
     #[must_use]
     pub fn anomalies(self) -> Anomalies {

@@ -1,14 +1,17 @@
 //! What the kernel finds when it has booted.
 
 use core::ptr;
+use core::sync::atomic::AtomicU8;
 use core::time::Duration;
 
 use kernel::acpi::tables::TableError;
 use kernel::interrupts::timer;
 use kernel::memory::frame::FRAME_SIZE;
 use kernel::memory::physical;
+use kernel::memory::translation::mapping_of;
 use kernel::testing::Test;
 use kernel::{acpi, boot, stacks, tests};
+use x86_64::registers::control::Cr3;
 
 /// The tests of this file, in the order in which they run.
 pub(crate) const TESTS: &[Test] = tests! {
@@ -18,6 +21,7 @@ pub(crate) const TESTS: &[Test] = tests! {
     stack_is_known,
     memory_map_has_usable_memory,
     regions_are_sorted_and_merged,
+    image_stack_and_page_tables_are_the_kernels_by_the_map,
     memory_above_the_hole_is_usable_where_there_is_any,
     timer_ticks,
     uptime_advances,
@@ -79,6 +83,20 @@ fn regions_are_sorted_and_merged() {
         );
         last = region;
     }
+}
+
+/// So that what firmware calls a table or a device is never one of these.
+fn image_stack_and_page_tables_are_the_kernels_by_the_map() {
+    static VARIABLE: AtomicU8 = AtomicU8::new(0);
+    let on_stack = 0_u8;
+    let map = physical::memory_map().expect("the map is kept at boot");
+    let code = image_stack_and_page_tables_are_the_kernels_by_the_map as fn() as *const u8;
+    for place in [code, VARIABLE.as_ptr(), ptr::addr_of!(on_stack)] {
+        let mapping = mapping_of(place.addr() as u64).expect("it is mapped");
+        assert!(map.is_kernels(mapping.physical, mapping.physical + 1));
+    }
+    let root = Cr3::read().0.start_address().as_u64();
+    assert!(map.is_kernels(root, root + FRAME_SIZE));
 }
 
 fn memory_above_the_hole_is_usable_where_there_is_any() {

@@ -150,6 +150,31 @@ fn table_merges_neighbours_of_one_kind() {
 }
 
 #[test]
+fn what_is_usable_or_the_boot_loaders_is_the_kernels() {
+    let mut regions = bios_map();
+    let map = MemoryMap::new(&mut regions);
+    for (start, end) in [
+        (0x1000, 0x1001),
+        (0x9e000, 0xa_0000),
+        (0xf_ff00, 0x10_0001),
+        (0x100_0000, 0x100_0010),
+        (0x7000_0000, 0xffff_0000),
+        (0x1_bfff_ffff, 0x2_0000_0000),
+    ] {
+        assert!(map.is_kernels(start, end), "{start:#x}..{end:#x}");
+    }
+    for (start, end) in [
+        (0x9fc00, 0x9fc10),
+        (0xf_0000, 0x10_0000),
+        (0x7ffd_e000, 0x8000_0000),
+        (0xfec0_0000, 0xfec0_0100),
+        (0x1_c000_0000, u64::MAX),
+    ] {
+        assert!(!map.is_kernels(start, end), "{start:#x}..{end:#x}");
+    }
+}
+
+#[test]
 fn memory_is_told_from_devices() {
     let mut regions = [
         region(0x1000, 0x9000, Usable),
