@@ -14,6 +14,8 @@ use core::fmt;
 use core::ops::Range;
 use core::ptr::NonNull;
 
+use x86_64::instructions::interrupts::without_interrupts;
+
 use super::frame_allocator::OutOfFrames;
 use super::mapper;
 use super::page::PAGE_SIZE;
@@ -76,19 +78,23 @@ impl GuardedStack {
     /// [`NoStack`] says what is missing; nothing has changed then.
     pub fn new(name: impl Into<StackName>, bytes: usize) -> Result<Self, NoStack> {
         let pages = (bytes as u64).div_ceil(PAGE_SIZE).max(1);
-        let start = mapper::map(pages, 1)?;
-        // From here on, dropping it gives its pages back.
-        let mut stack = Self {
-            start,
-            pages,
-            name: name.into(),
-            entry: None,
-        };
-        stack.entry = stacks::add(&stack.addresses(), stack.name);
-        if stack.entry.is_none() {
-            return Err(NoStack::TooMany);
-        }
-        Ok(stack)
+        let name = name.into();
+        // Mapped and written down in one step: whoever counts frames sees both or neither.
+        without_interrupts(|| {
+            let start = mapper::map(pages, 1)?;
+            // From here on, dropping it gives its pages back.
+            let mut stack = Self {
+                start,
+                pages,
+                name,
+                entry: None,
+            };
+            stack.entry = stacks::add(&stack.addresses(), name);
+            if stack.entry.is_none() {
+                return Err(NoStack::TooMany);
+            }
+            Ok(stack)
+        })
     }
 
     /// Returns its name.
@@ -153,10 +159,13 @@ impl GuardedStack {
 
 impl Drop for GuardedStack {
     fn drop(&mut self) {
-        // Forgotten first, so that nobody believes its pages to be mapped when they are not.
-        self.entry = None;
-        // SAFETY: the mapping is ours and has so many pages (invariant); who runs on the stack borrows it.
-        let unmapped = unsafe { mapper::unmap(self.start, self.pages) };
+        // One step, as in `new`.
+        let unmapped = without_interrupts(|| {
+            // Forgotten first, so that nobody believes its pages to be mapped when they are not.
+            self.entry = None;
+            // SAFETY: the mapping is ours and has so many pages (invariant); who runs on the stack borrows it.
+            unsafe { mapper::unmap(self.start, self.pages) }
+        });
         debug_assert_eq!(unmapped, Ok(()), "a stack's mapping is its own");
     }
 }

@@ -1,7 +1,9 @@
 //! Call stacks with guards.
 
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, Ordering};
 
+use kernel::interrupts::timer;
 use kernel::memory::guarded_stack::{GuardedStack, NoStack};
 use kernel::memory::physical::{account, counts};
 use kernel::stacks;
@@ -14,6 +16,7 @@ pub(crate) const TESTS: &[Test] = tests! {
     calls_on_a_stack_return_to_ours,
     stacks_are_known_while_they_live,
     stacks_take_frames_and_give_them_back,
+    frames_balance_whenever_one_looks,
     too_many_stacks_are_refused,
     stack_larger_than_memory_is_refused,
     stacks_overflow_into_their_guard => Faults("call stack `deep` has overflowed"),
@@ -108,6 +111,25 @@ fn stacks_take_frames_and_give_them_back() {
     assert_eq!(during.used(), before.used() + 55 + during.tables);
     all.clear();
     assert_eq!(account(), before);
+}
+
+fn frames_balance_whenever_one_looks() {
+    /// How often the timer's handler has looked, and how often that did not add up.
+    static LOOKS: AtomicU64 = AtomicU64::new(0);
+    static WRONG: AtomicU64 = AtomicU64::new(0);
+    timer::on_tick(|| {
+        LOOKS.fetch_add(1, Ordering::Relaxed);
+        if !account().is_balanced() {
+            WRONG.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    // Most of a round is masked, so most ticks come right behind a step of it.
+    while LOOKS.load(Ordering::Relaxed) < 100 {
+        drop(stack("test", 64 * 1024));
+    }
+    timer::on_tick(|| {});
+    let wrong = WRONG.load(Ordering::Relaxed);
+    assert_eq!(wrong, 0, "looks at which frames did not balance");
 }
 
 fn too_many_stacks_are_refused() {
