@@ -6,9 +6,9 @@ use bootloader_api::{BootInfo, BootloaderConfig};
 
 use crate::arguments::{self, Arguments};
 use crate::bytes::Bytes;
-use crate::interrupts::masked;
 use crate::memory::PHYSICAL_MEMORY_BASE;
 use crate::memory::frame::FRAME_SIZE;
+use crate::memory::heap_check;
 use crate::memory::heap_source::HEAP;
 use crate::memory::physical;
 use crate::protocol::ARGUMENTS_FILE;
@@ -118,8 +118,8 @@ fn init_memory(boot_info: &'static mut BootInfo) {
         frames.total,
         (frames.free * FRAME_SIZE) >> 20
     );
-    match masked::unwatched(|| HEAP.check()) {
+    match heap_check::check() {
         Ok(()) => log::info!("heap: ready, takes 256 KiB blocks as it grows"),
-        Err(corruption) => panic!("the heap is broken before its first use: {corruption}"),
+        Err(fault) => panic!("the heap is broken before its first use: {fault}"),
     }
 }

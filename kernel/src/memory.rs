@@ -63,6 +63,8 @@ mod machines;
 #[cfg(target_os = "none")]
 pub mod guarded_stack;
 #[cfg(target_os = "none")]
+pub mod heap_check;
+#[cfg(target_os = "none")]
 pub mod heap_source;
 #[cfg(target_os = "none")]
 pub mod mapper;

@@ -5,6 +5,7 @@
 
 use crate::commands::{Session, run_line};
 use crate::line_editor::{Choices, Event, LONGEST_LINE, LineEditor};
+use crate::memory::heap_check;
 use crate::protocol::{Exit, PROMPT, READY_LINE};
 use crate::style::CLEAR_SCREEN;
 use crate::testing::Test;
@@ -20,6 +21,7 @@ pub fn run(tests: &'static [&'static [Test]]) -> ! {
     let mut editor = LineEditor::default();
     let mut session = Session::new(tests);
     loop {
+        heap_check::tell_refused();
         print!("{PROMPT}");
         if read_line(&mut editor, &session) {
             run_line(&mut session, editor.line());

@@ -14,9 +14,8 @@ use lock_api::Mutex;
 use crate::arguments::{self, Arguments, Mode};
 use crate::console::Emergency;
 use crate::failure::{self, Failure, Observer, PanicLine};
-use crate::interrupts::masked;
 use crate::lock::{MaskingLock, named_lock};
-use crate::memory::heap_source::HEAP;
+use crate::memory::heap_check;
 use crate::protocol::{ARGUMENTS_FILE, Exit};
 use crate::{println, qemu};
 
@@ -119,6 +118,9 @@ fn run_test(test: &'static Test) {
     println!("@test start {}", test.name);
     *RUNNING.lock() = Some(test);
     (test.body)();
+    if let Err(fault) = heap_check::check() {
+        panic!("the heap is broken after the test: {fault}");
+    }
     match test.kind {
         Kind::Ordinary | Kind::Alone => {}
         Kind::Panics(texts) => {
@@ -127,9 +129,6 @@ fn run_test(test: &'static Test) {
         Kind::Faults(texts) => {
             panic!("the test returned; it should have met an exception with {texts:?}")
         }
-    }
-    if let Err(corruption) = masked::unwatched(|| HEAP.check()) {
-        panic!("the heap is broken after the test: {corruption}");
     }
     *RUNNING.lock() = None;
     println!("@test pass {}", test.name);

@@ -9,7 +9,8 @@ use super::{Argument, Command, Family, Session, look, top};
 use crate::bytes::Bytes;
 use crate::command_line::{ArgumentError, at_most_one_word, count, no_arguments};
 use crate::heap_map::{BlockDetails, BlockPicture, Classes, Legend};
-use crate::interrupts::{masked, timer};
+use crate::interrupts::timer;
+use crate::memory::heap_check;
 use crate::memory::heap_source::HEAP;
 use crate::style::Style;
 use crate::{print, println};
@@ -114,15 +115,12 @@ fn check<'a>(_: &mut Session, arguments: &'a str) -> Result<(), ArgumentError<'a
 
 /// Checks the heap and prints the result.
 fn print_check() {
-    match masked::unwatched(|| HEAP.check()) {
+    match heap_check::check() {
         Ok(()) => println!(
             "check: {}",
             Style::Green.paint("every invariant of the heap holds.")
         ),
-        Err(corruption) => println!(
-            "check: {}: {corruption}",
-            Style::Red.paint("THE HEAP IS BROKEN")
-        ),
+        Err(fault) => println!("check: {}: {fault}", Style::Red.paint("THE HEAP IS BROKEN")),
     }
 }
 

@@ -4,8 +4,7 @@ use super::clock::milliseconds;
 use super::{Argument, Command, Family, Session};
 use crate::bench::run;
 use crate::command_line::{ArgumentError, at_most_one_word, count, next_word, no_arguments};
-use crate::interrupts::masked;
-use crate::memory::heap_source::HEAP;
+use crate::memory::heap_check;
 use crate::style::Style;
 use crate::testing::{Kind, Test};
 use crate::{print, println, stress};
@@ -89,8 +88,8 @@ fn run_test(test: &Test) {
     print!("test {} ... ", test.name);
     let start = milliseconds();
     (test.body)();
-    if let Err(corruption) = masked::unwatched(|| HEAP.check()) {
-        panic!("the heap is broken after the test: {corruption}");
+    if let Err(fault) = heap_check::check() {
+        panic!("the heap is broken after the test: {fault}");
     }
     println!(
         "{} ({} ms)",

@@ -6,6 +6,7 @@ use stack_alloc::{Allocator, MemorySource, PAGE_SIZE};
 
 use super::frame::{FRAME_SIZE, Frame, FrameRange};
 use super::frame_allocator::{FRAMES_PER_BLOCK, FrameAllocator, FreeError};
+use super::heap_check::note_refused;
 use super::mapper::{self, UnmapError};
 use super::page::Page;
 use super::physical::{frame_of, frame_pointer, try_with_frames};
@@ -48,10 +49,10 @@ unsafe impl MemorySource for FrameSource {
     unsafe fn release_block(&self, block: NonNull<u8>) {
         if mapper::owns(block) {
             // SAFETY: the heap got the block here, as so many pages of the window, and releases it once.
-            report(unsafe { mapper::unmap(block, FRAMES_PER_BLOCK) });
+            note(unsafe { mapper::unmap(block, FRAMES_PER_BLOCK) });
             return;
         }
-        report(free(block, |frames, first| frames.free_block(first)));
+        note(free(block, |frames, first| frames.free_block(first)));
     }
 
     fn get_region(&self, size: usize, align: usize) -> Option<NonNull<u8>> {
@@ -67,10 +68,10 @@ unsafe impl MemorySource for FrameSource {
         let frames = (size / PAGE_SIZE) as u64;
         if mapper::owns(region) {
             // SAFETY: the heap got the region here, it has this size, and it is released once.
-            report(unsafe { mapper::unmap(region, frames) });
+            note(unsafe { mapper::unmap(region, frames) });
             return;
         }
-        report(free(region, |allocator, first| {
+        note(free(region, |allocator, first| {
             let range = FrameRange::from_numbers(first.number(), first.number() + frames);
             allocator.free_region(range)
         }));
@@ -81,7 +82,7 @@ unsafe impl MemorySource for FrameSource {
         if mapper::owns(region) {
             // SAFETY: the heap got the region here, it has this size, and what lies behind the new one is given up.
             let resized = unsafe { mapper::resize(region, pages, new_pages) };
-            report(resized.map(drop));
+            note(resized.map(drop));
             return resized == Ok(true);
         }
         let Some(first) = frame_of(region).map(Frame::number) else {
@@ -91,7 +92,7 @@ unsafe impl MemorySource for FrameSource {
             let behind = FrameRange::from_numbers(first + pages, first + new_pages);
             return try_with_frames(|frames| frames.allocate_range(behind).is_ok()) == Some(true);
         }
-        report(free(region, |frames, _| {
+        note(free(region, |frames, _| {
             frames.free_region(FrameRange::from_numbers(first + new_pages, first + pages))
         }));
         true
@@ -108,19 +109,19 @@ fn free(
     pointer: NonNull<u8>,
     body: impl FnOnce(&mut FrameAllocator<'static>, Frame) -> Result<(), FreeError>,
 ) -> Result<(), UnmapError> {
-    let first = frame_of(pointer).ok_or(UnmapError::NotMapped(Page::containing_address(0)))?;
+    let page = Page::containing_address(pointer.addr().get() as u64);
+    let first = frame_of(pointer).ok_or(UnmapError::NotMapped(page))?;
     let freed = try_with_frames(|frames| body(frames, first));
     Ok(freed.unwrap_or(Err(FreeError::NotManaged(first)))?)
 }
 
-/// Notices a release that the frame allocator or the mapper refuses: the contract of [`MemorySource`] excludes it, so the heap
-/// itself would be broken. In a release build the memory is then lost rather than handed out twice.
-fn report(released: Result<(), UnmapError>) {
-    debug_assert_eq!(
-        released,
-        Ok(()),
-        "the heap gave back memory that it does not have"
-    );
+/// Notes a release that the frame allocator or the mapper refuses: the contract of [`MemorySource`] excludes it, so the heap
+/// itself would be broken. The memory is then lost rather than handed out twice. It is told later, see
+/// [`heap_check`](super::heap_check): here the heap's lock is held.
+fn note(released: Result<(), UnmapError>) {
+    if let Err(error) = released {
+        note_refused(error);
+    }
 }
 
 /// Pages and frames are of one size.

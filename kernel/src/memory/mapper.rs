@@ -24,6 +24,8 @@
 //! That is 25 to 30 a page, about 7,000 a MiB, and 900 for each new table (three for the first page). In whole blocks, mapping
 //! takes 16 a page.
 
+use core::error::Error;
+use core::fmt;
 use core::ptr::NonNull;
 use core::sync::atomic::{Ordering, compiler_fence};
 
@@ -34,6 +36,7 @@ use x86_64::registers::control::{Cr3, Cr4, Cr4Flags};
 
 use super::frame::Frame;
 use super::frame_allocator::{FreeError, OutOfFrames};
+use super::heap_check::note_refused;
 use super::page::{PAGE_SIZE, Page, PageRange};
 use super::page_tables::{ENTRIES, PageTables, Table, TableMemory};
 use super::physical::{counts, frame_pointer, with_frames};
@@ -56,6 +59,20 @@ pub enum UnmapError {
     /// A frame behind it was not the mapping's.
     Frame(FreeError),
 }
+
+impl fmt::Display for UnmapError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotMapped(page) => {
+                let address = page.start_address();
+                write!(f, "no mapping of such a length begins at {address:#x}")
+            }
+            Self::Frame(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Error for UnmapError {}
 
 impl From<NotInUse> for UnmapError {
     fn from(NotInUse(page): NotInUse) -> Self {
@@ -157,9 +174,10 @@ pub fn map(pages: u64, align_pages: u64) -> Result<NonNull<u8>, OutOfFrames> {
     }
     let first = window.take(pages, align_pages).ok_or(OutOfFrames)?;
     let mapped = tables.map_now(PageRange::new(first, pages));
-    if mapped.is_err() {
-        let given_back = window.give_back(first);
-        debug_assert_eq!(given_back, Ok(()), "it was taken just now");
+    if mapped.is_err()
+        && let Err(not_in_use) = window.give_back(first)
+    {
+        note_refused(not_in_use.into());
     }
     mapped.map(|()| pointer_to(first))
 }

@@ -8,8 +8,9 @@ use super::report::{Counts, Report};
 use super::worker::{Tally, Worker};
 use super::{exchange, handlers, shadow};
 use crate::bench::clock;
-use crate::interrupts::{masked, timer};
+use crate::interrupts::timer;
 use crate::memory::frame::FRAME_SIZE;
+use crate::memory::heap_check;
 use crate::memory::heap_source::HEAP;
 use crate::memory::physical;
 use crate::println;
@@ -163,9 +164,8 @@ fn stop(tasks: Tasks) {
 
 /// Proves the heap's invariants.
 fn check(when: &str) {
-    // A walk over the whole heap is no section of ordinary work.
-    if let Err(corruption) = masked::unwatched(|| HEAP.check()) {
-        panic!("stress: the heap is broken {when}: {corruption}");
+    if let Err(fault) = heap_check::check() {
+        panic!("stress: the heap is broken {when}: {fault}");
     }
 }
 

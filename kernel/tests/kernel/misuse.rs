@@ -2,14 +2,19 @@
 
 use alloc::alloc::{alloc, dealloc};
 use core::alloc::Layout;
+use core::num::NonZero;
+use core::ptr::NonNull;
 
 use kernel::interrupts::{on_software_interrupt, raise_software_interrupt};
 use kernel::lock::InterruptMaskingLock;
+use kernel::memory::heap_check;
 use kernel::memory::heap_source::HEAP;
+use kernel::memory::mapper::WINDOW_BASE;
+use kernel::memory::physical::{frame_pointer, with_frames};
 use kernel::testing::Test;
 use kernel::{misuse, tests};
 use lock_api::Mutex;
-use stack_alloc::{Misuse, MisuseKind};
+use stack_alloc::{MemorySource, Misuse, MisuseKind};
 
 /// The tests of this file, in the order in which they run.
 pub(crate) const TESTS: &[Test] = tests! {
@@ -31,6 +36,13 @@ pub(crate) const TESTS: &[Test] = tests! {
         "wrong free of 0xffff", " (size 64, align 1): it was not handed out here; the address is not in the memory of this heap\n",
         "  0xffff", " is on the call stack `boot`\n",
         "  The heap has changed nothing.",
+    ),
+    refused_releases_are_told_without_the_lock => Panics(
+        "told later: the heap gave back memory that it does not have: frame 0x", " is free already\n",
+    ),
+    refused_releases_fail_the_test => Panics(
+        "the heap is broken after the test: the heap gave back memory that it does not have: no mapping of such a length \
+         begins at 0xffffc80000001000\n",
     ),
     wrong_free_in_an_interrupt_handler => Panics(
         "wrong free of 0x1000 ", "  The heap has changed nothing.", "  in the handler of interrupt 128 (software interrupt), while the first task runs",
@@ -164,4 +176,33 @@ fn wrong_free_in_an_interrupt_handler() {
         unsafe { dealloc(core::ptr::without_provenance_mut(0x1000), layout) };
     });
     raise_software_interrupt();
+}
+
+/// Has the kernel's source take a block back that the heap does not have, as a broken heap would: with its lock held.
+fn release_wrongly(block: NonNull<u8>) {
+    // SAFETY: none: this breaks the contract on purpose. Frame allocator and mapper promise to notice, and to change nothing.
+    HEAP.with_source(|source| unsafe { source.release_block(block) });
+}
+
+fn refused_releases_are_told_without_the_lock() {
+    let block = with_frames(|frames| frames.allocate_block()).expect("there are blocks");
+    assert_eq!(with_frames(|frames| frames.free_block(block)), Ok(()));
+    assert_eq!(heap_check::check(), Ok(()));
+    release_wrongly(frame_pointer(block));
+    // The heap goes on.
+    assert_eq!(alloc::vec![1_u8; 1 << 20].len(), 1 << 20);
+    // The first one is kept.
+    release_wrongly(NonNull::dangling());
+    assert_eq!(heap_check::check(), heap_check::check());
+    panic!(
+        "told later: {}",
+        heap_check::check().expect_err("a release was refused")
+    );
+}
+
+fn refused_releases_fail_the_test() {
+    let inside = usize::try_from(WINDOW_BASE).expect("addresses have 64 bits") + 4096;
+    release_wrongly(NonNull::without_provenance(
+        NonZero::new(inside).expect("it is not 0"),
+    ));
 }
