@@ -14,8 +14,8 @@
 
 use core::arch::asm;
 use core::fmt;
-use core::ptr;
 
+use crate::memory::pointer::pointer_to;
 use crate::registers::Frame;
 use crate::stacks;
 
@@ -129,7 +129,7 @@ fn read_words(address: u64) -> Option<[u64; 2]> {
     if !address.is_multiple_of(8) || stack.end - address < FRAME_BYTES {
         return None;
     }
-    let words = ptr::with_exposed_provenance::<[u64; 2]>(usize::try_from(address).ok()?);
+    let words = pointer_to::<[u64; 2]>(address);
     // SAFETY: just checked: aligned, and all 16 bytes in a stack, which is mapped.
     Some(unsafe { words.read_volatile() })
 }

@@ -71,6 +71,8 @@ pub mod mapper;
 #[cfg(target_os = "none")]
 pub mod physical;
 #[cfg(target_os = "none")]
+pub mod pointer;
+#[cfg(target_os = "none")]
 pub mod translation;
 
 /// Where all physical memory is mapped: the start of the upper half of the address space.

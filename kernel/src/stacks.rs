@@ -2,8 +2,9 @@
 //! [guarded](crate::memory::guarded_stack) ones.
 //!
 //! Who asks here is often a report of a failure, so nothing waits for a lock: the table of guarded stacks is made of atomics,
-//! and a stack that comes or goes at that moment is seen whole or not at all. (A name alone could be mixed up, where a stack
-//! goes and another comes to its place and address while the asker was interrupted.)
+//! and a stack that comes or goes at that moment is seen whole or not at all. (Only where a stack goes and another one comes to
+//! its place in the table and to its address, while the asker is interrupted, may the asker get the end or the name of the wrong
+//! one of the two. Reports are written with interrupts masked.)
 
 use core::cell::UnsafeCell;
 use core::ops::Range;

@@ -234,10 +234,7 @@ impl<'a> FrameAllocator<'a> {
     ///
     /// A [`FreeError`] that says what is wrong with it; nothing has changed then.
     pub fn free_frame(&mut self, frame: Frame) -> Result<(), FreeError> {
-        self.free_region(FrameRange::from_numbers(
-            frame.number(),
-            frame.number().saturating_add(1),
-        ))
+        self.free_neighbours(frame, 1)
     }
 
     /// Takes a block back.
@@ -249,10 +246,14 @@ impl<'a> FrameAllocator<'a> {
         if !first.number().is_multiple_of(FRAMES_PER_BLOCK) {
             return Err(FreeError::NotABlock(first));
         }
-        self.free_region(FrameRange::from_numbers(
-            first.number(),
-            first.number().saturating_add(FRAMES_PER_BLOCK),
-        ))
+        self.free_neighbours(first, FRAMES_PER_BLOCK)
+    }
+
+    /// Takes `frames` neighbouring frames back.
+    fn free_neighbours(&mut self, first: Frame, frames: u64) -> Result<(), FreeError> {
+        let end = first.number().checked_add(frames);
+        let end = end.ok_or(FreeError::OutOfRange(first))?;
+        self.free_region(FrameRange::from_numbers(first.number(), end))
     }
 
     /// Takes neighbouring frames back.

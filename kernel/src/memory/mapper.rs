@@ -40,6 +40,7 @@ use super::heap_check::note_refused;
 use super::page::{PAGE_SIZE, Page, PageRange};
 use super::page_tables::{ENTRIES, PageTables, Table, TableMemory};
 use super::physical::{counts, frame_pointer, with_frames};
+use super::pointer::pointer_to;
 use super::window::{MOST_PAGES, NotInUse, Window};
 use crate::lock::{MaskingLock, named_lock};
 
@@ -179,7 +180,7 @@ pub fn map(pages: u64, align_pages: u64) -> Result<NonNull<u8>, OutOfFrames> {
     {
         note_refused(not_in_use.into());
     }
-    mapped.map(|()| pointer_to(first))
+    mapped.map(|()| pointer_of(first))
 }
 
 /// Unmaps a whole mapping of `pages` pages, and gives its frames back.
@@ -286,11 +287,8 @@ fn page_of(pointer: NonNull<u8>) -> Page {
 }
 
 /// Returns a pointer to the first byte of a page of the window.
-fn pointer_to(page: Page) -> NonNull<u8> {
-    let address = usize::try_from(page.start_address()).expect("addresses have 64 bits");
-    // Memory that Rust did not allocate, like that of `frame_pointer`.
-    NonNull::new(core::ptr::with_exposed_provenance_mut(address))
-        .expect("the window does not start at address 0")
+fn pointer_of(page: Page) -> NonNull<u8> {
+    NonNull::new(pointer_to(page.start_address())).expect("the window does not start at address 0")
 }
 
 /// The window ends below the kernel's image.

@@ -1,6 +1,6 @@
 //! The one frame allocator of the machine, and where frames are found in the address space.
 
-use core::ptr::{self, NonNull};
+use core::ptr::NonNull;
 use core::slice;
 
 use bootloader_api::info::MemoryRegion;
@@ -18,6 +18,7 @@ use super::frame_allocator::{
 use super::heap_source::HEAP;
 use super::mapper;
 use super::memory_map::MemoryMap;
+use super::pointer::pointer_to;
 use crate::lock::{MaskingLock, named_lock};
 use crate::stacks;
 
@@ -142,10 +143,7 @@ pub fn account() -> FrameAccount {
 /// Returns a pointer to the first byte of a frame, in the mapping of all physical memory.
 #[must_use]
 pub fn frame_pointer(frame: Frame) -> NonNull<u8> {
-    let address = PHYSICAL_MEMORY_BASE + frame.start_address();
-    // An address of memory that Rust did not allocate: this is the one place where such a pointer is made.
-    let pointer =
-        ptr::with_exposed_provenance_mut(usize::try_from(address).expect("addresses have 64 bits"));
+    let pointer = pointer_to(PHYSICAL_MEMORY_BASE + frame.start_address());
     NonNull::new(pointer).expect("the mapping does not start at address 0")
 }
 

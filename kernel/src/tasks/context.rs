@@ -14,9 +14,9 @@
 //! flags need not be saved; a new task enables them itself.
 
 use core::arch::naked_asm;
-use core::ptr;
 
 use crate::memory::guarded_stack::GuardedStack;
+use crate::memory::pointer::pointer_to;
 
 /// The registers that [`switch`] saves, and the address it returns to, from lower to higher addresses.
 #[repr(C)]
@@ -69,15 +69,10 @@ pub(super) fn prepare<F: FnOnce() + Send + 'static>(
         return_address: enter as *const () as u64,
     };
     // SAFETY: the place lies in the stack, which is mapped, writable, and used by nobody before the task runs; it is aligned.
-    unsafe { pointer::<F>(place).write(function) };
+    unsafe { pointer_to::<F>(place).write(function) };
     // SAFETY: the same, below the function.
-    unsafe { pointer::<Saved>(saved).write(context) };
+    unsafe { pointer_to::<Saved>(saved).write(context) };
     saved
-}
-
-/// Returns a pointer to a place on a call stack.
-fn pointer<T>(address: u64) -> *mut T {
-    ptr::with_exposed_provenance_mut(usize::try_from(address).unwrap_or_default())
 }
 
 /// Calls the function that was put at `function`, once.

@@ -92,10 +92,14 @@ fn wrong_frees_are_named_and_change_nothing() {
             frames.free_frame(Frame::from_number(256)),
             Err(FreeError::OutOfRange(Frame::from_number(256)))
         );
-        assert!(matches!(
-            frames.free_frame(Frame::from_number(u64::MAX - 1)),
-            Err(FreeError::OutOfRange(_))
-        ));
+        for far in [u64::MAX - 1, u64::MAX, u64::MAX - 63].map(Frame::from_number) {
+            assert_eq!(frames.free_frame(far), Err(FreeError::OutOfRange(far)));
+        }
+        let last_block = Frame::from_number(u64::MAX - 63);
+        assert_eq!(
+            frames.free_block(last_block),
+            Err(FreeError::OutOfRange(last_block))
+        );
         assert_eq!(
             frames.free_frame(Frame::from_number(249)),
             Err(FreeError::AlreadyFree(Frame::from_number(249)))
