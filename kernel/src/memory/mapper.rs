@@ -26,7 +26,9 @@
 
 use core::error::Error;
 use core::fmt;
+use core::ops::Range;
 use core::ptr::NonNull;
+use core::slice;
 use core::sync::atomic::{Ordering, compiler_fence};
 
 use lock_api::Mutex;
@@ -38,7 +40,7 @@ use super::frame::Frame;
 use super::frame_allocator::{FreeError, OutOfFrames};
 use super::heap_check::note_refused;
 use super::page::{PAGE_SIZE, Page, PageRange};
-use super::page_tables::{ENTRIES, PageTables, Table, TableMemory};
+use super::page_tables::{Entry, PageTables, TableMemory};
 use super::physical::{counts, frame_pointer, with_frames};
 use super::pointer::pointer_to;
 use super::window::{MOST_PAGES, NotInUse, Window};
@@ -93,21 +95,45 @@ struct Mapper {
     window: Window<'static>,
     /// What is behind them.
     tables: PageTables,
+    /// Where the tables are; what `tables` are used with, and nothing else.
+    machine: Machine,
 }
 
 /// The one mapper of the machine. `None` until [`init`].
 static MAPPER: Mutex<MaskingLock<WindowLock>, Option<Mapper>> = Mutex::new(None);
 
 /// Tables in the mapping of all physical memory, and the CPU that walks through them.
-struct Machine;
+///
+/// # Invariants
+/// - It is the only one, and used by the [`PageTables`] of the window alone.
+struct Machine {
+    /// Made by [`new`](Self::new) alone.
+    _private: (),
+}
+
+impl Machine {
+    /// Makes the one way to the machine's page tables.
+    ///
+    /// # Safety
+    ///
+    /// 1. All physical memory is mapped, writable, at [`PHYSICAL_MEMORY_BASE`](super::PHYSICAL_MEMORY_BASE).
+    /// 2. It is called once, and what it returns is only given to one [`PageTables`], which are those of the window: made with the
+    ///    level-4 table that the CPU walks through, and a frame allocator whose frames are nobody else's.
+    /// 3. Nobody else changes the entries for the window's addresses, or refers to them.
+    const unsafe fn new() -> Self {
+        Self { _private: () }
+    }
+}
 
 impl TableMemory for Machine {
     #[inline]
-    fn table(&mut self, frame: Frame) -> &mut Table {
-        // SAFETY: the page tables ask for frames that hold their tables, which are theirs alone: the level-4 table, of which
-        // they touch only entries of the window, and frames that they took from the frame allocator. All are mapped and
-        // aligned to 4096; any bytes are entries. `self` is borrowed as long as the table, and lives below the mapper's lock.
-        unsafe { frame_pointer(frame).cast::<Table>().as_mut() }
+    fn entries(&mut self, table: Frame, numbers: Range<usize>) -> &mut [Entry] {
+        let start = frame_pointer(table).cast::<Entry>();
+        // SAFETY: page tables ask for entries that a table has (`TableMemory`).
+        let first = unsafe { start.add(numbers.start) };
+        // SAFETY: those are entries of the window's tables, which nobody else refers to (2 and 3 of `new`); `self` is borrowed as
+        // long, and there is no other (invariant). They are mapped (1) and aligned; any bytes are entries.
+        unsafe { slice::from_raw_parts_mut(first.as_ptr(), numbers.len()) }
     }
 
     fn forget(&mut self, pages: PageRange) {
@@ -140,24 +166,21 @@ pub(super) unsafe fn init(memory: &'static mut [u64], frames: u64) {
     );
     let window = Window::new(Page::containing_address(WINDOW_BASE), frames, memory);
     let root = Frame::containing_address(Cr3::read().0.start_address().as_u64());
-    // One entry more on each side: the first mapping's guard, and the end.
-    let entry_bytes = PAGE_SIZE * (ENTRIES as u64).pow(3);
-    let entry_of =
-        |address: u64| usize::try_from(address / entry_bytes).map(|entry| entry % ENTRIES);
-    let (first, last) = (
-        entry_of(WINDOW_BASE - 1).unwrap_or(0),
-        entry_of(window.end().start_address()).unwrap_or(0),
-    );
-    let is_free = Machine.table(root)[first..=last]
-        .iter()
-        .all(|entry| entry.is_empty());
-    assert!(
-        is_free,
-        "the boot loader leaves the addresses from {WINDOW_BASE:#x} on alone"
-    );
+    // One page more on each side: the first mapping's guard, and the end.
+    let pages = PageRange {
+        first: Page::containing_address(WINDOW_BASE - 1),
+        end: window.end().plus(1),
+    };
+    // SAFETY: our caller promises 1 and 3, and that this happens once. The machine goes into the one mapper, which uses it with
+    // its page tables, and those with the machine's frame allocator.
+    let mut machine = unsafe { Machine::new() };
+    let tables = PageTables::new(root, pages, &mut machine).unwrap_or_else(|| {
+        panic!("the boot loader leaves the addresses from {WINDOW_BASE:#x} on alone")
+    });
     *MAPPER.lock() = Some(Mapper {
         window,
-        tables: PageTables::new(root),
+        tables,
+        machine,
     });
 }
 
@@ -169,14 +192,14 @@ pub(super) unsafe fn init(memory: &'static mut [u64], frames: u64) {
 /// [`OutOfFrames`], where there are not enough frames or addresses; nothing has changed then.
 pub fn map(pages: u64, align_pages: u64) -> Result<NonNull<u8>, OutOfFrames> {
     let mut mapper = MAPPER.lock();
-    let Mapper { window, tables } = mapper.as_mut().ok_or(OutOfFrames)?;
+    let mapper = mapper.as_mut().ok_or(OutOfFrames)?;
     if pages == 0 {
         return Err(OutOfFrames);
     }
-    let first = window.take(pages, align_pages).ok_or(OutOfFrames)?;
-    let mapped = tables.map_now(PageRange::new(first, pages));
+    let first = mapper.window.take(pages, align_pages).ok_or(OutOfFrames)?;
+    let mapped = mapper.map(PageRange::new(first, pages));
     if mapped.is_err()
-        && let Err(not_in_use) = window.give_back(first)
+        && let Err(not_in_use) = mapper.window.give_back(first)
     {
         note_refused(not_in_use.into());
     }
@@ -195,10 +218,10 @@ pub fn map(pages: u64, align_pages: u64) -> Result<NonNull<u8>, OutOfFrames> {
 pub unsafe fn unmap(start: NonNull<u8>, pages: u64) -> Result<(), UnmapError> {
     let first = page_of(start);
     let mut mapper = MAPPER.lock();
-    let Mapper { window, tables } = mapper.as_mut().ok_or(UnmapError::NotMapped(first))?;
-    check_length(window, first, pages)?;
-    let unmapped = tables.unmap_now(PageRange::new(first, pages));
-    window.give_back(first)?;
+    let mapper = mapper.as_mut().ok_or(UnmapError::NotMapped(first))?;
+    mapper.check_length(first, pages)?;
+    let unmapped = mapper.unmap(PageRange::new(first, pages));
+    mapper.window.give_back(first)?;
     unmapped
 }
 
@@ -215,17 +238,17 @@ pub unsafe fn unmap(start: NonNull<u8>, pages: u64) -> Result<(), UnmapError> {
 pub unsafe fn resize(start: NonNull<u8>, pages: u64, new_pages: u64) -> Result<bool, UnmapError> {
     let first = page_of(start);
     let mut mapper = MAPPER.lock();
-    let Mapper { window, tables } = mapper.as_mut().ok_or(UnmapError::NotMapped(first))?;
-    let room = check_length(window, first, pages)?;
+    let mapper = mapper.as_mut().ok_or(UnmapError::NotMapped(first))?;
+    let room = mapper.check_length(first, pages)?;
     if new_pages == 0 || new_pages > room {
         return Ok(false);
     }
     if new_pages > pages {
         let behind = PageRange::new(first.plus(pages), new_pages - pages);
-        return Ok(tables.map_now(behind).is_ok());
+        return Ok(mapper.map(behind).is_ok());
     }
     let tail = PageRange::new(first.plus(new_pages), pages - new_pages);
-    tables.unmap_now(tail)?;
+    mapper.unmap(tail)?;
     Ok(true)
 }
 
@@ -256,29 +279,32 @@ pub fn table_frames() -> u64 {
         .map_or(0, |mapper| mapper.tables.table_frames())
 }
 
-impl PageTables {
+impl Mapper {
     /// Maps pages in the machine's tables.
-    fn map_now(&mut self, range: PageRange) -> Result<(), OutOfFrames> {
-        let mapped = with_frames(|frames| self.map(range, frames, &mut Machine));
+    fn map(&mut self, range: PageRange) -> Result<(), OutOfFrames> {
+        let Self {
+            tables, machine, ..
+        } = self;
+        let mapped = with_frames(|frames| tables.map(range, frames, machine));
         // The CPU sees the entries; the compiler must write them before whatever comes next.
         compiler_fence(Ordering::SeqCst);
         mapped
     }
 
     /// Unmaps pages in the machine's tables.
-    fn unmap_now(&mut self, range: PageRange) -> Result<(), UnmapError> {
-        Ok(with_frames(|frames| {
-            self.unmap(range, frames, &mut Machine)
-        })?)
+    fn unmap(&mut self, range: PageRange) -> Result<(), UnmapError> {
+        let Self {
+            tables, machine, ..
+        } = self;
+        Ok(with_frames(|frames| tables.unmap(range, frames, machine))?)
     }
-}
 
-/// Returns how many pages the mapping that begins at `first` has room for, if it can be `pages` pages long.
-fn check_length(window: &Window<'_>, first: Page, pages: u64) -> Result<u64, UnmapError> {
-    let room = window
-        .room(first)
-        .filter(|&room| (1..=room).contains(&pages));
-    room.ok_or(UnmapError::NotMapped(first))
+    /// Returns how many pages the mapping that begins at `first` has room for, if it can be `pages` pages long.
+    fn check_length(&self, first: Page, pages: u64) -> Result<u64, UnmapError> {
+        let room = self.window.room(first);
+        room.filter(|&room| (1..=room).contains(&pages))
+            .ok_or(UnmapError::NotMapped(first))
+    }
 }
 
 /// Returns the page that a pointer points into.

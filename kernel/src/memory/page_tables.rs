@@ -21,6 +21,8 @@
 //! clearing of 4 KiB.
 #![forbid(unsafe_code)]
 
+use core::ops::Range;
+
 use super::frame::{FRAME_SIZE, Frame};
 use super::frame_allocator::{FrameAllocator, FreeError, OutOfFrames};
 use super::frame_set::FrameSet;
@@ -32,13 +34,18 @@ pub const ENTRIES: usize = 512;
 /// The level of the table that is never ours to free.
 const ROOT_LEVEL: u32 = 4;
 
-/// One page table.
-pub type Table = [Entry; ENTRIES];
-
 /// How tables are reached, and how the CPU is told that it must forget.
+///
+/// [`PageTables`] ask for entries of their own tables alone: those that they made, as long as they have not given them back, and
+/// of the level-4 table the entries that lead to their pages. Numbers are below [`ENTRIES`].
 pub trait TableMemory {
-    /// Returns the table in `frame`.
-    fn table(&mut self, frame: Frame) -> &mut Table;
+    /// Returns the entries of these numbers of the table in the frame `table`.
+    fn entries(&mut self, table: Frame, numbers: Range<usize>) -> &mut [Entry];
+
+    /// Returns the entry of this number of the table in the frame `table`.
+    fn entry(&mut self, table: Frame, number: usize) -> &mut Entry {
+        &mut self.entries(table, number..number + 1)[0]
+    }
 
     /// Makes the CPU forget what it knows of `pages` and of the tables above them.
     fn forget(&mut self, pages: PageRange);
@@ -132,7 +139,7 @@ struct Place {
 impl Place {
     /// Returns the entry.
     fn entry<M: TableMemory>(self, memory: &mut M) -> &mut Entry {
-        &mut memory.table(self.table)[self.index]
+        memory.entry(self.table, self.index)
     }
 }
 
@@ -151,13 +158,19 @@ pub struct PageTables {
 }
 
 impl PageTables {
-    /// Makes page tables below `root`, a table of level 4. The entries of all pages mapped later must be empty in it.
-    #[must_use]
-    pub const fn new(root: Frame) -> Self {
-        Self {
-            root,
-            table_frames: 0,
-        }
+    /// Makes page tables for `pages` below `root`, a table of level 4. `None` where entries in it that lead to those pages are in
+    /// use.
+    pub fn new<M: TableMemory>(root: Frame, pages: PageRange, memory: &mut M) -> Option<Self> {
+        let last = Page::containing_address(pages.end.start_address() - 1);
+        let numbers = index_in(ROOT_LEVEL, pages.first)..index_in(ROOT_LEVEL, last) + 1;
+        let entries = memory.entries(root, numbers);
+        entries
+            .iter()
+            .all(|entry| entry.is_empty())
+            .then_some(Self {
+                root,
+                table_frames: 0,
+            })
     }
 
     /// Returns how many frames the tables take, without the one of level 4.
@@ -199,7 +212,7 @@ impl PageTables {
         for piece in range.pieces(span(1)) {
             let place = self.make_tables(piece.first, frames, memory)?;
             let table = place.entry(memory).frame();
-            fill(&mut memory.table(table)[entries_of(piece)], frames)?;
+            fill(memory.entries(table, entries_of(piece)), frames)?;
             place.entry(memory).add(piece.len());
         }
         Ok(())
@@ -221,7 +234,7 @@ impl PageTables {
         for level in (1..ROOT_LEVEL).rev() {
             if place.entry(memory).is_empty() {
                 let table = frames.allocate_frame()?;
-                memory.table(table).fill(Entry::EMPTY);
+                memory.entries(table, 0..ENTRIES).fill(Entry::EMPTY);
                 *place.entry(memory) = Entry::to_table(table);
                 self.table_frames += 1;
                 if let Some(above) = above {
@@ -269,13 +282,13 @@ impl PageTables {
     fn retire<M: TableMemory>(&self, piece: PageRange, memory: &mut M) {
         let places = self.places(piece.first, memory);
         let table = places[0].entry(memory).frame();
-        let entries = &mut memory.table(table)[entries_of(piece)];
+        let entries = memory.entries(table, entries_of(piece));
         entries.iter_mut().for_each(Entry::retire);
         let mut gone = piece.len();
         for place in places {
             let entry = place.entry(memory);
-            debug_assert!(entry.count() >= gone, "what is unmapped was mapped");
-            entry.subtract(gone);
+            // Where a page was not mapped, giving it back will fail: here, under the locks, is no place to panic.
+            entry.subtract(gone.min(entry.count()));
             if entry.count() > 0 {
                 break;
             }
@@ -295,7 +308,7 @@ impl PageTables {
     ) -> Result<(), FreeError> {
         let places = self.places(piece.first, memory);
         let table = places[0].entry(memory).frame();
-        let mut result = clear(&mut memory.table(table)[entries_of(piece)], frames);
+        let mut result = clear(memory.entries(table, entries_of(piece)), frames);
         for (place, level) in places.into_iter().zip(1..) {
             let entry = place.entry(memory);
             let is_done = is_last || piece.end.number().is_multiple_of(span(level));
@@ -362,7 +375,7 @@ fn index_in(level: u32, page: Page) -> usize {
 }
 
 /// Returns the numbers of the entries of a piece in its table of level 1.
-fn entries_of(piece: PageRange) -> core::ops::Range<usize> {
+fn entries_of(piece: PageRange) -> Range<usize> {
     let first = index_in(1, piece.first);
     first..first + usize::try_from(piece.len()).unwrap_or(0)
 }

@@ -13,13 +13,16 @@ use crate::memory::frame::FrameRange;
 /// Where the pages of the tests begin.
 const FIRST: Page = Page::containing_address(0xffff_c800_0000_0000);
 
+/// All pages that the tests map: those of three entries of level 4.
+const ALL: PageRange = PageRange::new(FIRST, 3 * span(3));
+
 /// The level-4 table: a frame that the allocator does not manage.
 const ROOT: Frame = Frame::from_number(0);
 
 /// Physical memory as far as it holds tables.
 struct Memory {
     /// The tables by number of frame; memory holds garbage before it is cleared.
-    tables: BTreeMap<u64, Box<Table>>,
+    tables: BTreeMap<u64, Box<[Entry; ENTRIES]>>,
     /// How often the CPU was told to forget.
     forgets: usize,
 }
@@ -40,7 +43,7 @@ impl Memory {
         let mut frame = ROOT.number();
         for shift in [39, 30, 21, 12] {
             let index = usize::try_from(address >> shift & 511).expect("nine bits");
-            let Entry(bits) = self.table(Frame::from_number(frame))[index];
+            let Entry(bits) = *self.entry(Frame::from_number(frame), index);
             if bits & 1 == 0 {
                 return None;
             }
@@ -56,7 +59,7 @@ impl Memory {
         if level == 1 {
             return 0;
         }
-        let entries = *self.table(table);
+        let entries = self.entries(table, 0..ENTRIES).to_vec();
         let used = entries.iter().filter(|entry| !entry.is_empty());
         used.map(|entry| 1 + self.tables_below(entry.frame(), level - 1))
             .sum()
@@ -64,10 +67,12 @@ impl Memory {
 }
 
 impl TableMemory for Memory {
-    fn table(&mut self, frame: Frame) -> &mut Table {
-        self.tables
-            .entry(frame.number())
-            .or_insert_with(|| Box::new([Entry(0xdead_beef_dead_beef); ENTRIES]))
+    fn entries(&mut self, table: Frame, numbers: Range<usize>) -> &mut [Entry] {
+        let table = self
+            .tables
+            .entry(table.number())
+            .or_insert_with(|| Box::new([Entry(0xdead_beef_dead_beef); ENTRIES]));
+        &mut table[numbers]
     }
 
     fn forget(&mut self, pages: PageRange) {
@@ -93,7 +98,26 @@ fn with_tables<T>(
     frames
         .add(FrameRange::from_numbers(1, end))
         .expect("frames are added once");
-    body(&mut PageTables::new(ROOT), &mut frames, &mut Memory::new())
+    let mut memory = Memory::new();
+    let mut tables = PageTables::new(ROOT, ALL, &mut memory).expect("nothing is mapped");
+    body(&mut tables, &mut frames, &mut memory)
+}
+
+#[test]
+fn pages_whose_addresses_are_in_use_are_refused() {
+    let mut memory = Memory::new();
+    let (before, behind) = (index_in(4, FIRST) - 1, index_in(4, ALL.end));
+    *memory.entry(ROOT, before) = Entry::to_table(Frame::from_number(1));
+    *memory.entry(ROOT, behind) = Entry::to_table(Frame::from_number(2));
+    assert!(PageTables::new(ROOT, ALL, &mut memory).is_some());
+    for (first, end) in [
+        (FIRST.number() - 1, ALL.end),
+        (FIRST.number(), ALL.end.plus(1)),
+    ] {
+        let first = Page::containing_address(first * 4096);
+        let pages = PageRange { first, end };
+        assert!(PageTables::new(ROOT, pages, &mut memory).is_none());
+    }
 }
 
 #[test]
