@@ -55,6 +55,7 @@ pub mod frame_set;
 pub mod memory_map;
 pub mod page;
 pub mod page_tables;
+pub mod run_tree;
 pub mod window;
 
 #[cfg(test)]

@@ -11,6 +11,8 @@
 //! ```
 #![forbid(unsafe_code)]
 
+use core::ops::Range;
+
 /// Bits of a word, and words below a word.
 const WORD_BITS: usize = 64;
 
@@ -93,6 +95,41 @@ impl<'a> BitTree<'a> {
         }
     }
 
+    /// Adds all of `numbers`, or removes them: one step for 64.
+    pub fn set_all(&mut self, numbers: Range<usize>, are_members: bool) {
+        if numbers.is_empty() {
+            return;
+        }
+        let (mut first, mut last) = (numbers.start / WORD_BITS, (numbers.end - 1) / WORD_BITS);
+        for number in first..=last {
+            let (skipped, end) = (
+                numbers.start.saturating_sub(number * WORD_BITS),
+                (numbers.end - number * WORD_BITS).min(WORD_BITS),
+            );
+            let mask = (u64::MAX << skipped) & (u64::MAX >> (WORD_BITS - end));
+            let word = &mut self.levels[0][number];
+            *word = if are_members {
+                *word | mask
+            } else {
+                *word & !mask
+            };
+        }
+        for height in 1..self.height {
+            for number in first..=last {
+                let bit = u64::from(self.levels[height - 1][number] != 0) << (number % WORD_BITS);
+                let word = &mut self.levels[height][number / WORD_BITS];
+                *word = *word & !(1 << (number % WORD_BITS)) | bit;
+            }
+            (first, last) = (first / WORD_BITS, last / WORD_BITS);
+        }
+    }
+
+    /// Returns one bit a number, 64 a word.
+    #[must_use]
+    pub fn words(&self) -> &[u64] {
+        self.levels[0]
+    }
+
     /// Returns whether `number` is in the set.
     #[must_use]
     pub fn contains(&self, number: usize) -> bool {
@@ -168,18 +205,23 @@ mod tests {
         #[test]
         fn behaves_like_an_ordered_set(
             capacity in prop_oneof![Just(1usize), Just(64), Just(65), Just(5000)],
-            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<bool>()), 0..200),
+            changes in prop::collection::vec((any::<prop::sample::Index>(), 0..300usize, any::<bool>()), 0..200),
             looks in prop::collection::vec(0usize..5100, 20),
         ) {
             let mut memory = vec![u64::MAX; BitTree::words_for(capacity) + 3];
             let (mut tree, rest) = BitTree::new(capacity, &mut memory);
             prop_assert_eq!(rest.len(), 3);
             let mut model = BTreeSet::new();
-            for (index, is_member) in changes {
-                let number = index.index(capacity);
-                tree.set(number, is_member);
-                if is_member { model.insert(number); } else { model.remove(&number); }
+            for (index, more, is_member) in changes {
+                let first = index.index(capacity);
+                // One number half of the time.
+                let end = (first + more.saturating_sub(150)).min(capacity);
+                if end <= first + 1 { tree.set(first, is_member); } else { tree.set_all(first..end, is_member); }
+                for number in first..end.max(first + 1) {
+                    if is_member { model.insert(number); } else { model.remove(&number); }
+                }
             }
+            prop_assert_eq!(tree.words().iter().map(|word| word.count_ones() as usize).sum::<usize>(), model.len());
             for from in looks {
                 prop_assert_eq!(tree.contains(from), model.contains(&from));
                 prop_assert_eq!(tree.next_member(from), model.range(from..).next().copied());

@@ -12,23 +12,27 @@
 //! ```
 //!
 //! Two [`BitTree`]s say which words are *partial* (some frames free) and which are *whole* (all 64 free). Single frames come
-//! out of partial words while there are any, so whole blocks stay whole.
+//! out of partial words while there are any, so whole blocks stay whole. A [`RunTree`] above the whole ones knows which of them
+//! are neighbours.
 //!
 //! | operation | cost |
 //! |---|---|
-//! | a frame, a block, some frames of one word, and back | constant: one word, and at most four words a tree |
-//! | a region of `n` frames | a bounded search: see [`search`](FrameAllocator::allocate_region); taking and giving back cost `n / 64` words |
+//! | a frame, some frames of one word, and back | constant: one word, and at most four words a tree |
+//! | a block, and back | the same, and a node a level of the run tree: 12 for 4 GiB, at most 18 |
+//! | a region of `n` frames | a bounded search: see [`search`](FrameAllocator::allocate_region); taking and giving back walk over `n / 64` words, and update the trees for each 64 of those |
 //! | [`counts`](FrameAllocator::counts) | constant |
 //! | the longest run | a [walk](FrameAllocator::walk) in steps, for the lock to be let go between: one step a partial word, one for 64 whole ones |
 #![forbid(unsafe_code)]
 
 use core::fmt;
+use core::ops::Range;
 
 pub use self::search::RUNS_LOOKED_AT;
 pub use self::statistics::{FrameCounts, FrameStatistics, RunWalk};
 use super::bit_tree::{BitTree, LARGEST_CAPACITY};
 use super::frame::{Frame, FrameRange};
 use super::frame_set::FrameSet;
+use super::run_tree::RunTree;
 
 mod search;
 mod statistics;
@@ -85,7 +89,9 @@ impl core::error::Error for FreeError {}
 /// # Invariants
 /// - A bit of `free` is set only where the same bit of `managed` is set.
 /// - `whole` holds exactly the words of `free` that are all ones; `partial` those that are neither that nor zero.
-/// - `counts.total` and `.free` count the bits of `managed` and `free`; `.whole_blocks` the members of `whole`.
+/// - `runs` is the tree of `whole`.
+/// - `counts.total` and `.free` count the bits of `managed` and `free`; `.whole_blocks` the members of `whole`;
+///   `.blocks_in_a_row` is what `runs` says.
 #[derive(Debug)]
 pub struct FrameAllocator<'a> {
     /// One bit a frame: nobody has it.
@@ -96,10 +102,10 @@ pub struct FrameAllocator<'a> {
     partial: BitTree<'a>,
     /// Words with all frames free.
     whole: BitTree<'a>,
+    /// Which of those are neighbours.
+    runs: RunTree<'a>,
     /// The counts, kept up to date.
     counts: FrameCounts,
-    /// The number of the frame where the second half of the next search for a region begins.
-    left_off: u64,
 }
 
 impl<'a> FrameAllocator<'a> {
@@ -111,7 +117,8 @@ impl<'a> FrameAllocator<'a> {
     #[must_use]
     pub fn words_for(end: u64) -> usize {
         let blocks = blocks_for(end);
-        2 * blocks + 2 * BitTree::words_for(blocks)
+        let run_words = RunTree::words_for(whole_words(blocks));
+        2 * blocks + 2 * BitTree::words_for(blocks) + run_words
     }
 
     /// Makes an allocator that manages nothing yet, able to manage the frames below number `end`, with its books in
@@ -128,14 +135,15 @@ impl<'a> FrameAllocator<'a> {
         free.fill(0);
         managed.fill(0);
         let (partial, rest) = BitTree::new(blocks, rest);
-        let (whole, _) = BitTree::new(blocks, rest);
+        let (whole, rest) = BitTree::new(blocks, rest);
+        let (runs, _) = RunTree::new(whole_words(blocks), rest);
         Self {
             free,
             managed,
             partial,
             whole,
+            runs,
             counts: FrameCounts::default(),
-            left_off: 0,
         }
     }
 
@@ -157,9 +165,9 @@ impl<'a> FrameAllocator<'a> {
         }
         for (word, mask) in word_masks(range) {
             self.managed[word] |= mask;
-            self.counts.total += u64::from(mask.count_ones());
-            self.change(word, self.free[word] | mask);
         }
+        self.counts.total += range.len();
+        self.change_all(range, true);
         Ok(())
     }
 
@@ -221,10 +229,13 @@ impl<'a> FrameAllocator<'a> {
             let free = self.free.get(word);
             free.is_some_and(|free| free & mask == mask)
         };
-        if !word_masks(range).all(is_free) {
+        let [head, middle, tail] = split(range);
+        let words = self.free.get(words_of(middle)).ok_or(OutOfFrames)?;
+        let is_whole = words.iter().all(|&word| word == WHOLE);
+        if !is_whole || ![head, tail].into_iter().flat_map(word_masks).all(is_free) {
             return Err(OutOfFrames);
         }
-        self.take(range);
+        self.change_all(range, false);
         Ok(())
     }
 
@@ -262,12 +273,17 @@ impl<'a> FrameAllocator<'a> {
     ///
     /// A [`FreeError`] that names the first frame with something wrong; nothing has changed then.
     pub fn free_region(&mut self, range: FrameRange) -> Result<(), FreeError> {
-        for (word, mask) in word_masks(range) {
+        let [head, middle, tail] = split(range);
+        // The short way over whole words finds out that all is well; the long way, what is wrong.
+        let parts = if self.are_taken(words_of(middle)) {
+            [head, tail]
+        } else {
+            [range, tail]
+        };
+        for (word, mask) in parts.into_iter().flat_map(word_masks) {
             self.check_taken(word, mask)?;
         }
-        for (word, mask) in word_masks(range) {
-            self.change(word, self.free[word] | mask);
-        }
+        self.change_all(range, true);
         Ok(())
     }
 
@@ -287,6 +303,13 @@ impl<'a> FrameAllocator<'a> {
         self.check_taken(word, bits)?;
         self.change(word, self.free[word] | bits);
         Ok(())
+    }
+
+    /// Returns whether somebody has all frames of these words from here.
+    fn are_taken(&self, words: Range<usize>) -> bool {
+        let all = |bits: &[u64], value| bits.iter().all(|&word| word == value);
+        let (free, managed) = (self.free.get(words.clone()), self.managed.get(words));
+        free.is_some_and(|free| all(free, 0)) && managed.is_some_and(|managed| all(managed, WHOLE))
     }
 
     /// Checks that somebody has each frame of a word that is in `mask` from here.
@@ -317,24 +340,76 @@ impl<'a> FrameAllocator<'a> {
         word.is_some_and(|word| word >> (frame.number() % FRAMES_PER_BLOCK) & 1 == 1)
     }
 
-    /// Marks free frames as taken.
-    fn take(&mut self, range: FrameRange) {
-        for (word, mask) in word_masks(range) {
-            debug_assert_eq!(self.free[word] & mask, mask, "a run has only free frames");
-            self.change(word, self.free[word] & !mask);
+    /// Makes frames free, or taken, that all are the other.
+    fn change_all(&mut self, range: FrameRange, are_free: bool) {
+        let [head, middle, tail] = split(range);
+        for (word, mask) in [head, tail].into_iter().flat_map(word_masks) {
+            let bits = self.free[word];
+            self.change(word, if are_free { bits | mask } else { bits & !mask });
         }
+        self.change_whole(words_of(middle), are_free);
     }
 
-    /// Gives a word of `free` its new value, and brings trees and counts up to date: the one place that does.
+    /// Makes all frames of neighbouring words free, or taken, that all are the other. With [`change`](Self::change) the only place
+    /// that brings trees and counts up to date.
+    fn change_whole(&mut self, words: Range<usize>, are_free: bool) {
+        if words.is_empty() {
+            return;
+        }
+        self.free[words.clone()].fill(if are_free { WHOLE } else { 0 });
+        let blocks = words.len() as u64;
+        let counts = &mut self.counts;
+        if are_free {
+            counts.free += blocks * FRAMES_PER_BLOCK;
+            counts.whole_blocks += blocks;
+        } else {
+            counts.free -= blocks * FRAMES_PER_BLOCK;
+            counts.whole_blocks -= blocks;
+        }
+        // None of them was partial, or is.
+        self.whole.set_all(words.clone(), are_free);
+        self.update_runs(words);
+    }
+
+    /// Gives a word of `free` its new value, and brings trees and counts up to date.
     fn change(&mut self, word: usize, new: u64) {
         let old = core::mem::replace(&mut self.free[word], new);
         self.counts.free =
             self.counts.free + u64::from(new.count_ones()) - u64::from(old.count_ones());
-        self.counts.whole_blocks =
-            self.counts.whole_blocks + u64::from(new == WHOLE) - u64::from(old == WHOLE);
-        self.whole.set(word, new == WHOLE);
         self.partial.set(word, new != WHOLE && new != 0);
+        if (old == WHOLE) != (new == WHOLE) {
+            self.counts.whole_blocks =
+                self.counts.whole_blocks + u64::from(new == WHOLE) - u64::from(old == WHOLE);
+            self.whole.set(word, new == WHOLE);
+            self.update_runs(word..word + 1);
+        }
     }
+
+    /// Brings `runs` up to date with `whole`, where these blocks have changed.
+    fn update_runs(&mut self, blocks: Range<usize>) {
+        let words = blocks.start / 64..blocks.end.div_ceil(64);
+        self.runs.update(self.whole.words(), words);
+        self.counts.blocks_in_a_row = self.runs.longest();
+    }
+}
+
+/// Returns how many words of a tree have one bit for each of so many blocks.
+const fn whole_words(blocks: usize) -> usize {
+    blocks.div_ceil(64)
+}
+
+/// Splits a range into whole words and what lies before and behind them, each less than a word.
+fn split(range: FrameRange) -> [FrameRange; 3] {
+    let (first, end) = (range.first.number(), range.end.number());
+    let head_end = (first.checked_next_multiple_of(FRAMES_PER_BLOCK)).map_or(end, |head| head.min(end));
+    let middle_end = head_end.max(end / FRAMES_PER_BLOCK * FRAMES_PER_BLOCK);
+    [(first, head_end), (head_end, middle_end), (middle_end, end)]
+        .map(|(first, end)| FrameRange::from_numbers(first, end))
+}
+
+/// Returns the numbers of the words of whole words' frames.
+fn words_of(range: FrameRange) -> Range<usize> {
+    word_of(range.first.number())..word_of(range.end.number())
 }
 
 /// Returns how many words the frames below number `end` take.

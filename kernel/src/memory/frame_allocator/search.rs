@@ -3,22 +3,12 @@
 use super::{FRAMES_PER_BLOCK, FrameAllocator, OutOfFrames, word_of};
 use crate::memory::frame::FrameRange;
 
-/// How many runs of free frames half a search looks at.
+/// How many runs of free frames a search looks at.
 ///
-/// A search looks at so many of the lowest runs, and then at as many from where the last search left off. So a machine whose
-/// low memory is in pieces still finds the long runs behind them, if not at once. Each look costs a few words of the bit
-/// trees, and one more for each 16 MiB that the region itself is long (and aligned to).
+/// It looks at so many of the lowest ones, frame by frame; each look costs a few words of the bit trees, and one more for each
+/// 16 MiB that the region itself is long (and aligned to). Where none of them fits, the tree of runs knows in one descent
+/// which whole blocks do, wherever they are.
 pub const RUNS_LOOKED_AT: usize = 32;
-
-/// Where half a search ended.
-enum Looked {
-    /// At a region that fits.
-    Found(FrameRange),
-    /// Before the frame of this number, after as many runs as it may look at.
-    LeftOff(u64),
-    /// At the end of memory.
-    AtTheEnd,
-}
 
 /// What is searched.
 #[derive(Clone, Copy)]
@@ -31,12 +21,15 @@ struct Wanted {
 
 impl FrameAllocator<'_> {
     /// Hands out `frames` neighbouring frames, the first one's number a multiple of `align_frames`: the lowest that fit among
-    /// the [`RUNS_LOOKED_AT`] lowest runs of free frames, or one of as many others. For 127 frames or more, only runs with a
-    /// whole block in them count.
+    /// the [`RUNS_LOOKED_AT`] lowest runs of free frames (for 127 frames or more, only runs with a whole block in them count), or
+    /// else the lowest run of whole blocks that is long enough however it lies.
+    ///
+    /// So it succeeds where there are [`blocks_in_a_row`](super::FrameCounts::blocks_in_a_row) enough for the frames, and for the
+    /// alignment less one block.
     ///
     /// # Errors
     ///
-    /// [`OutOfFrames`] if the runs looked at have none, if `frames` is 0, or if `align_frames` is not a power of two.
+    /// [`OutOfFrames`] if there is neither, if `frames` is 0, or if `align_frames` is not a power of two.
     pub fn allocate_region(
         &mut self,
         frames: u64,
@@ -49,42 +42,39 @@ impl FrameAllocator<'_> {
             frames,
             align_frames,
         };
-        let mut looked = self.look(wanted, 0);
-        if let Looked::LeftOff(number) = looked {
-            looked = self.look(wanted, number.max(self.left_off));
-            self.left_off = match looked {
-                Looked::Found(region) => region.first.number(),
-                Looked::LeftOff(number) => number,
-                Looked::AtTheEnd => 0,
-            };
-        }
-        let Looked::Found(region) = looked else {
-            return Err(OutOfFrames);
-        };
-        self.take(region);
+        let found = self.look(wanted).or_else(|| self.find_blocks(wanted));
+        let region = found.ok_or(OutOfFrames)?;
+        self.change_all(region, false);
         Ok(region)
     }
 
-    /// Looks at runs from the frame of number `from` on.
-    fn look(&self, wanted: Wanted, from: u64) -> Looked {
+    /// Looks at the lowest runs.
+    fn look(&self, wanted: Wanted) -> Option<FrameRange> {
         let end_of_memory = self.free.len() as u64 * FRAMES_PER_BLOCK;
-        let mut next = from;
+        let mut next = 0;
         for _ in 0..RUNS_LOOKED_AT {
-            let Some(first) = self.next_run(next, wanted) else {
-                return Looked::AtTheEnd;
-            };
-            let aligned = first.checked_next_multiple_of(wanted.align_frames);
-            let Some(aligned) = aligned.filter(|&first| first < end_of_memory) else {
-                return Looked::AtTheEnd;
-            };
+            let first = self.next_run(next, wanted)?;
+            let aligned = first.checked_next_multiple_of(wanted.align_frames)?;
+            if aligned >= end_of_memory {
+                return None;
+            }
             // Both are below a few times `LARGEST_END`.
             let end = aligned + wanted.frames;
             next = self.run_end(first, end);
             if next >= end {
-                return Looked::Found(FrameRange::from_numbers(aligned, end));
+                return Some(FrameRange::from_numbers(aligned, end));
             }
         }
-        Looked::LeftOff(next)
+        None
+    }
+
+    /// Finds the lowest run of whole blocks that has what is wanted wherever it begins.
+    fn find_blocks(&self, wanted: Wanted) -> Option<FrameRange> {
+        let for_alignment = wanted.align_frames.div_ceil(FRAMES_PER_BLOCK) - 1;
+        let blocks = wanted.frames.div_ceil(FRAMES_PER_BLOCK) + for_alignment;
+        let first = self.runs.find(self.whole.words(), blocks)? * FRAMES_PER_BLOCK;
+        let aligned = first.checked_next_multiple_of(wanted.align_frames)?;
+        Some(FrameRange::from_numbers(aligned, aligned + wanted.frames))
     }
 
     /// Returns the first frame of the next run at or behind the frame of number `from`, as far as runs serve what is wanted.

@@ -4,6 +4,7 @@ use core::fmt;
 
 use super::{FRAMES_PER_BLOCK, FrameAllocator};
 use crate::memory::frame::FRAME_SIZE;
+use crate::memory::run_tree::longest_run_of_ones;
 
 /// What the frame allocator has, as far as it is always known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub struct FrameCounts {
     pub free: u64,
     /// Blocks (64 frames, aligned to as much) all of whose frames are free.
     pub whole_blocks: u64,
+    /// The most of those that are neighbours.
+    pub blocks_in_a_row: u64,
 }
 
 impl FrameCounts {
@@ -102,6 +105,7 @@ impl FrameAllocator<'_> {
             total,
             free,
             whole_blocks,
+            ..
         } = self.counts;
         FrameStatistics {
             total,
@@ -136,14 +140,4 @@ impl FrameAllocator<'_> {
         }
         false
     }
-}
-
-/// Returns the length of the longest run of ones in `bits`: each step takes one off every run.
-fn longest_run_of_ones(bits: u64) -> u64 {
-    let (mut rest, mut length) = (bits, 0);
-    while rest != 0 {
-        rest &= rest << 1;
-        length += 1;
-    }
-    length
 }

@@ -137,6 +137,19 @@ fn adding_twice_or_too_far_is_refused_whole() {
 }
 
 #[test]
+fn ranges_without_frames_change_nothing() {
+    with_allocator(128, &[(0, 128)], |frames| {
+        for number in [0, 1, 64, 128, 1000, u64::MAX] {
+            let empty = FrameRange::from_numbers(number, number);
+            assert_eq!(frames.free_region(empty), Ok(()));
+            let reversed = FrameRange::from_numbers(number, 0);
+            assert_eq!(frames.free_region(reversed), Ok(()));
+        }
+        assert_eq!(frames.counts().free, 128);
+    });
+}
+
+#[test]
 fn senseless_regions_are_refused() {
     with_allocator(128, &[(0, 128)], |frames| {
         for (count, align) in [
@@ -177,24 +190,26 @@ fn every_hole_of_a_small_memory_is_found_exactly() {
 }
 
 #[test]
-fn searches_are_bounded_and_go_on_where_they_left_off() {
-    // A hundred runs of one frame, then a long one.
-    let mut ranges: Vec<_> = (0..100).map(|i| (2 * i, 2 * i + 1)).collect();
-    ranges.push((300, 400));
-    with_allocator(1000, &ranges, |frames| {
-        // 32 runs, and the next 32; then the 32 behind those; then the rest.
-        assert_eq!(frames.allocate_region(3, 1), Err(OutOfFrames));
-        assert_eq!(frames.allocate_region(3, 1), Err(OutOfFrames));
-        let found = FrameRange::from_numbers(300, 303);
-        assert_eq!(frames.allocate_region(3, 1), Ok(found));
-        // The place is remembered.
-        let behind = FrameRange::from_numbers(303, 306);
-        assert_eq!(frames.allocate_region(3, 1), Ok(behind));
-        assert_eq!(
-            frames.allocate_region(1, 1),
-            Ok(FrameRange::from_numbers(0, 1))
-        );
-    });
+fn long_runs_behind_many_short_ones_are_found_at_once() {
+    // More runs of one frame, or of one block, than are looked at; then a long one.
+    for short in [1, 64] {
+        let runs = (0..100).map(|number| (128 * number, 128 * number + short));
+        let ranges: Vec<_> = runs.chain([(20_000, 30_000)]).collect();
+        with_allocator(40_000, &ranges, |frames| {
+            assert_eq!(frames.counts().blocks_in_a_row, 155);
+            let whole = FrameRange::from_numbers(20_032, 20_032 + 155 * 64);
+            assert_eq!(frames.allocate_region(155 * 64, 64), Ok(whole));
+            assert_eq!(frames.counts().blocks_in_a_row, short / 64);
+            assert_eq!(frames.allocate_region(65, 1), Err(OutOfFrames));
+            assert_eq!(frames.free_region(whole), Ok(()));
+            if short == 64 {
+                // Too long by a frame for whole blocks, and too far for a look.
+                assert_eq!(frames.allocate_region(155 * 64 + 1, 1), Err(OutOfFrames));
+            }
+            let aligned = frames.allocate_region(1000, 4096).map(|found| found.first);
+            assert_eq!(aligned, Ok(Frame::from_number(20_480)));
+        });
+    }
 }
 
 #[test]
@@ -261,7 +276,7 @@ fn any_step() -> impl Strategy<Value = Step> {
     prop_oneof![
         3 => Just(Step::Frame),
         2 => Just(Step::Block),
-        3 => (1..400u64, 0..9u32).prop_map(|(frames, shift)| Step::Region(frames, 1 << shift)),
+        3 => (1..600u64, 0..9u32).prop_map(|(frames, shift)| Step::Region(frames, 1 << shift)),
         2 => (0..1050u64, 1..150u64).prop_map(|(first, frames)| Step::Range(first, frames)),
         3 => (1..130u64).prop_map(Step::Some),
         2 => any::<prop::sample::Index>().prop_map(Step::GiveSomeBack),
@@ -341,6 +356,9 @@ proptest! {
                         let expected = first_fit(&model, count, align);
                         if runs <= RUNS_LOOKED_AT { prop_assert_eq!(region.map(|region| region.first.number()), expected); }
                         else { prop_assert!(region.is_none() || expected.is_some()); }
+                        // A run of whole blocks is always found.
+                        let in_blocks = count.next_multiple_of(64) + align.next_multiple_of(64) - 64;
+                        if first_fit(&model, in_blocks, 64).is_some() { prop_assert!(region.is_some()); }
                         if let Some(region) = region { prop_assert!(region.len() == count && region.first.number() % align == 0); }
                         region
                     }
@@ -406,6 +424,9 @@ proptest! {
                 prop_assert_eq!(now.largest_run, longest_run(&model));
                 let whole = model.chunks_exact(64).filter(|block| block.iter().all(|&state| state == Model::Free)).count();
                 prop_assert_eq!(now.whole_blocks, whole as u64);
+                let in_a_row = frames.counts().blocks_in_a_row;
+                prop_assert!(in_a_row == 0 || first_fit(&model, in_a_row * 64, 64).is_some());
+                prop_assert_eq!(first_fit(&model, in_a_row * 64 + 64, 64), None);
             }
             Ok(())
         })?;
