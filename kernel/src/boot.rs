@@ -62,6 +62,10 @@ pub fn start(boot_info: &'static mut BootInfo) {
     log::info!("cpu: segments and exception handlers are loaded");
     let rsdp = boot_info.rsdp_addr.into_option();
     init_memory(boot_info);
+    match gdt::guard_exception_stacks() {
+        Ok(()) => log::debug!("cpu: exceptions have guarded call stacks"),
+        Err(error) => log::warn!("cpu: exceptions have call stacks without guards: {error}"),
+    }
     acpi::init(rsdp);
     log::info!("interrupts: {}", interrupts::start());
 }

@@ -1,6 +1,9 @@
 //! The call stacks of the CPU: the one the boot loader made, those for exceptions that must not trust it, and
 //! [guarded](crate::memory::guarded_stack) ones.
 //!
+//! Exceptions have their stacks in the kernel's image at first, because they may come before there is any memory. Those lie side
+//! by side; as soon as there is memory, guarded ones take their place (`gdt::guard_exception_stacks`).
+//!
 //! Who asks here is often a report of a failure, so nothing waits for a lock: the table of guarded stacks is made of atomics,
 //! and a stack that comes or goes at that moment is seen whole or not at all. (Only where a stack goes and another one comes to
 //! its place in the table and to its address, while the asker is interrupted, may the asker get the end or the name of the wrong
@@ -14,9 +17,10 @@ use spin::Once;
 
 use crate::memory::page::PAGE_SIZE;
 use crate::stack_name::{NAME_WORDS, StackName};
+use crate::tasks::MOST_TASKS;
 
 /// Bytes of a stack for an exception: a debug build formats its report on it.
-const EXCEPTION_STACK_BYTES: usize = 32 * 1024;
+pub(crate) const EXCEPTION_STACK_BYTES: usize = 32 * 1024;
 
 /// Exceptions that have a stack of their own, because they come when the ordinary one may be unusable, or at any moment.
 /// The value is the index into the task state segment's table.
@@ -52,15 +56,15 @@ impl ExceptionStack {
         }
     }
 
-    /// Returns the addresses of the stack; it grows down from their end.
+    /// Returns the addresses of the stack that it has before there is memory; it grows down from their end.
     #[must_use]
-    pub fn addresses(self) -> Range<u64> {
+    pub fn early_addresses(self) -> Range<u64> {
         let bottom = EXCEPTION_STACKS[self as usize].0.get().addr() as u64;
         bottom..bottom + EXCEPTION_STACK_BYTES as u64
     }
 }
 
-/// The memory of a stack for an exception. Only the CPU touches it.
+/// The memory of a stack for an exception, before there is other memory. Only the CPU touches it.
 #[repr(C, align(4096))]
 struct StackMemory(UnsafeCell<[u8; EXCEPTION_STACK_BYTES]>);
 
@@ -77,8 +81,8 @@ const BOOT_STACK_NAME: &str = "boot";
 /// Where the ordinary stack is.
 static BOOT_STACK: Once<Range<u64>> = Once::new();
 
-/// The most guarded stacks at a time.
-pub const MOST_GUARDED_STACKS: usize = 64;
+/// The most guarded stacks at a time: those of tasks, or so many, and those of exceptions.
+pub const MOST_GUARDED_STACKS: usize = MOST_TASKS + ExceptionStack::ALL.len();
 
 /// The entry's `start` while nobody has it.
 const UNUSED: u64 = 0;
@@ -195,11 +199,11 @@ fn with_guard() -> impl Iterator<Item = Stack> {
 
 /// Iterates over all stacks that are known.
 fn all() -> impl Iterator<Item = Stack> {
-    let exception_stacks = ExceptionStack::ALL.into_iter().map(|stack| Stack {
+    let early_stacks = ExceptionStack::ALL.into_iter().map(|stack| Stack {
         name: StackName::new(stack.name()),
-        addresses: stack.addresses(),
+        addresses: stack.early_addresses(),
     });
-    with_guard().chain(exception_stacks)
+    with_guard().chain(early_stacks)
 }
 
 /// Returns the addresses of the stack that has `address`; `None` where no known one has it.

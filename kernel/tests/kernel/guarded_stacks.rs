@@ -3,10 +3,11 @@
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use kernel::interrupts::timer;
+use kernel::interrupts::{on_nmi, timer};
 use kernel::memory::guarded_stack::{GuardedStack, NoStack};
 use kernel::memory::physical::{account, counts};
-use kernel::stacks;
+use kernel::memory::translation::mapping_of;
+use kernel::stacks::{self, ExceptionStack};
 use kernel::testing::Test;
 use kernel::tests;
 
@@ -18,11 +19,18 @@ pub(crate) const TESTS: &[Test] = tests! {
     stacks_take_frames_and_give_them_back,
     frames_balance_whenever_one_looks,
     too_many_stacks_are_refused,
+    exceptions_have_guarded_stacks,
     stack_larger_than_memory_is_refused,
     stacks_overflow_into_their_guard => Faults("call stack `deep` has overflowed"),
     large_frames_meet_the_guard => Faults("call stack `wide` has overflowed"),
     stack_has_a_guard_above => Faults("page fault"),
+    stack_of_an_exception_overflows_into_its_guard => Faults(
+        "  The call stack `non-maskable interrupt` has overflowed: the address is in the guard page below it.\n",
+    ),
 };
+
+/// How many stacks are there before any test makes one.
+const EXCEPTION_STACKS: usize = ExceptionStack::ALL.len();
 
 /// Makes a stack.
 #[track_caller]
@@ -93,7 +101,7 @@ fn stacks_are_known_while_they_live() {
         (stacks::containing(start), stacks::guarded_by(start - 1)),
         (None, None)
     );
-    assert_eq!(stacks::guarded().count(), 1);
+    assert_eq!(stacks::guarded().count(), 1 + EXCEPTION_STACKS);
 }
 
 fn stacks_take_frames_and_give_them_back() {
@@ -101,14 +109,15 @@ fn stacks_take_frames_and_give_them_back() {
     let mut all = Vec::with_capacity(10);
     let before = account();
     assert!(before.is_balanced(), "{before}");
-    assert_eq!(before.stacks, 0);
+    let of_exceptions = before.stacks;
     for number in 0..10 {
         all.push(stack("test", 4096 * (number + 1)));
     }
     let during = account();
     assert!(during.is_balanced(), "{during}");
-    assert_eq!(during.stacks, 55);
-    assert_eq!(during.used(), before.used() + 55 + during.tables);
+    assert_eq!(during.stacks, of_exceptions + 55);
+    let tables = during.tables - before.tables;
+    assert_eq!(during.used(), before.used() + 55 + tables);
     all.clear();
     assert_eq!(account(), before);
 }
@@ -136,7 +145,7 @@ fn too_many_stacks_are_refused() {
     let before = counts();
     let mut all = Vec::with_capacity(stacks::MOST_GUARDED_STACKS);
     let free = account().free;
-    for _ in 0..stacks::MOST_GUARDED_STACKS {
+    for _ in stacks::guarded().count()..stacks::MOST_GUARDED_STACKS {
         all.push(stack("one of many", 4096));
     }
     let during = counts();
@@ -145,6 +154,25 @@ fn too_many_stacks_are_refused() {
     assert_eq!(counts(), during);
     drop(all);
     assert!(counts().free >= free && counts().total == before.total);
+}
+
+fn exceptions_have_guarded_stacks() {
+    for exception in ExceptionStack::ALL {
+        let mut stacks = stacks::guarded().filter(|stack| stack.name.as_str() == exception.name());
+        let stack = stacks.next().expect("it has one");
+        let addresses = stack.addresses;
+        assert!(mapping_of(addresses.start - 1).is_none() && mapping_of(addresses.end).is_none());
+        assert!(mapping_of(addresses.start).is_some_and(|mapping| mapping.is_writable));
+        assert!(stacks.next().is_none());
+    }
+}
+
+fn stack_of_an_exception_overflows_into_its_guard() {
+    on_nmi(|| {
+        core::hint::black_box(recurse(0));
+    });
+    // SAFETY: the vector has a handler.
+    unsafe { core::arch::asm!("int 2") };
 }
 
 fn stack_larger_than_memory_is_refused() {
