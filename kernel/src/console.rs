@@ -209,18 +209,22 @@ pub fn unread_byte(byte: u8) {
     CONSOLE.lock().unread = Some(byte);
 }
 
-/// Takes the serial port over from whoever uses it, for the last words of the kernel.
+/// The serial port, taken over from whoever uses it, for the last words of the kernel.
 ///
-/// The caller goes nowhere but out (or, for a breakpoint, back to code that was not printing), so the interrupted user of
-/// the port can only lose the middle of its message.
+/// The interrupted user of the port has the other text in the middle of its own, if it goes on at all.
 #[derive(Debug)]
 pub struct Emergency(Com1);
 
 impl Emergency {
     /// Takes the port, without any lock.
+    ///
+    /// # Safety
+    ///
+    /// As long as it lives, interrupts are masked, and its owner does not print in another way.
     #[must_use]
-    pub fn take() -> Self {
-        // SAFETY: the other driver's owner does not run while we do: there is one CPU, and we mask interrupts.
+    pub unsafe fn take() -> Self {
+        // SAFETY: the other driver is not used: its users do not run, because there is one CPU and interrupts are masked, and the
+        // owner promises not to be one. Another one like this is taken only where a failure interrupts this one for good.
         Self(unsafe { serial::com1() })
     }
 }

@@ -192,7 +192,8 @@ pub fn begin(what: Summary) -> Reporting {
 impl Reporting {
     /// Reports the failure and leaves.
     pub fn finish(self, failure: &Failure<'_>, backtrace: Backtrace) -> ! {
-        let mut console = Emergency::take();
+        // SAFETY: `begin` has masked interrupts, and nobody lets them in again; all that is printed from here on goes there.
+        let mut console = unsafe { Emergency::take() };
         // Writing to the emergency console does not fail; if a message's `Display` does, the rest is still wanted.
         if self.is_first {
             report_first(&mut Observed(&mut console), failure, backtrace);

@@ -163,7 +163,8 @@ extern "C" fn handle(frame: &Frame) {
 /// Shows an exception that the kernel goes on from.
 fn show(exception: &Exception) {
     // Not `println!`: the breakpoint may be in code that holds the console's lock.
-    let mut console = Emergency::take();
+    // SAFETY: interrupts are masked in a handler, until it returns; all is printed there.
+    let mut console = unsafe { Emergency::take() };
     let _ = write!(console, "\n{exception}");
     let _ = write!(console, "{}", HeapPointers::find(exception, lookup::places));
 }
