@@ -1,11 +1,15 @@
 //! The kernel's console: text out and bytes in over the serial port.
 //!
-//! Printing takes a lock and masks interrupts for the length of one message, so lines never mix, and handlers may print.
+//! Tasks take turns to print, each for the length of one [message], so lines never mix. Handlers may print too.
 //! What comes in is taken out of the port by its interrupt, and waits in a ring until somebody reads it; when the ring is
-//! full, the rest waits in the port, which tells the other side to stop.
+//! full, the rest waits in the port. QEMU then has the other side wait; a real port has room for 16 bytes, and loses what comes
+//! behind them.
 //!
 //! Reports of panics and exceptions use [`Emergency`], which takes the device away from whoever has it and never waits for
 //! a lock.
+
+mod emergency;
+mod message;
 
 use alloc::vec::Vec;
 use core::fmt::{self, Write};
@@ -14,12 +18,16 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use lock_api::Mutex;
 use x86_64::instructions::interrupts;
 
+use message::{InPieces, Turn};
+
 use crate::interrupts::{descriptor_table, timer};
 use crate::lock::{MaskingLock, named_lock};
 use crate::ring::Ring;
 use crate::serial::{self, Com1};
 use crate::style::PlainText;
 use crate::tasks;
+
+pub use emergency::Emergency;
 
 /// Bytes of input that can wait to be read.
 const INPUT_BYTES: usize = 1024;
@@ -34,6 +42,8 @@ struct Console {
     unread: Option<u8>,
     /// What is printed goes here instead, while somebody listens.
     capture: Option<PlainText<Capture>>,
+    /// What was printed last ended a line.
+    is_at_line_start: bool,
 }
 
 named_lock!(ConsoleLock, "the console's lock");
@@ -45,6 +55,7 @@ static CONSOLE: Mutex<MaskingLock<ConsoleLock>, Console> = Mutex::new(Console {
     input: Ring::new(),
     unread: None,
     capture: None,
+    is_at_line_start: true,
 });
 
 /// There is a serial port and it is set up. Without one, printing does nothing.
@@ -71,13 +82,59 @@ macro_rules! println {
 
 /// Prints to the console: what [`print!`](crate::print) expands to.
 pub fn print(message: fmt::Arguments<'_>) {
-    let console = &mut *CONSOLE.lock();
     // Writing to the device cannot fail; only a `Display` of the message can, and then there is nobody to tell. What does not
     // fit a capture is cut off, and the listener is told.
-    let _ = match &mut console.capture {
-        Some(capture) => write!(capture, "{message}"),
-        None => write!(Lines(&mut console.uart), "{message}"),
+    let _ = match interrupts::are_enabled().then(Turn::take).flatten() {
+        Some(_turn) => {
+            let is_past_capture = false;
+            write!(InPieces { is_past_capture }, "{message}")
+        }
+        None => CONSOLE.lock().print_at_once(message),
     };
+}
+
+impl Console {
+    /// Prints a message with interrupts masked, in the middle of another one too.
+    fn print_at_once(&mut self, message: fmt::Arguments<'_>) -> fmt::Result {
+        if message::is_half_out() && !self.is_at_line_start {
+            self.write_char('\n')?;
+        }
+        self.write_fmt(message)
+    }
+
+    /// Sends as much as the port takes without waiting, and returns how many bytes that is: all, where there is no port.
+    fn send_some(&mut self, bytes: &[u8]) -> usize {
+        if !IS_PRESENT.load(Ordering::Relaxed) {
+            return bytes.len();
+        }
+        let sent = self.uart.send_bytes(bytes);
+        self.note_end(&bytes[..sent]);
+        sent
+    }
+
+    /// Writes to the one who captures, if there is one.
+    fn write_captured(&mut self, text: &str) -> Option<fmt::Result> {
+        let written = self.capture.as_mut()?.write_str(text);
+        self.note_end(text.as_bytes());
+        Some(written)
+    }
+
+    /// Notes whether what was printed ends a line.
+    fn note_end(&mut self, bytes: &[u8]) {
+        if let Some(last) = bytes.last() {
+            self.is_at_line_start = *last == b'\n';
+        }
+    }
+}
+
+impl Write for Console {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        if let Some(written) = self.write_captured(text) {
+            return written;
+        }
+        self.note_end(text.as_bytes());
+        Lines(&mut self.uart).write_str(text)
+    }
 }
 
 /// Text that is kept instead of shown. Never grows: there is no allocating under the console's lock.
@@ -120,14 +177,23 @@ pub fn capture(most_bytes: usize, body: impl FnOnce()) -> Vec<u8> {
     text
 }
 
-/// Prints to the console, past any [`capture`], unless it is printing already; returns whether it did. For those who are called
+/// Prints to the console, past any [`capture`], unless a message is half out; returns whether it did. For those who are called
 /// from within it.
 pub fn try_print(message: fmt::Arguments<'_>) -> bool {
-    let Some(mut console) = CONSOLE.try_lock() else {
-        return false;
-    };
-    let _ = write!(Lines(&mut console.uart), "{message}");
-    true
+    if interrupts::are_enabled() {
+        let is_past_capture = true;
+        let turn = Turn::try_take();
+        let _ = turn
+            .as_ref()
+            .map(|_| write!(InPieces { is_past_capture }, "{message}"));
+        return turn.is_some();
+    }
+    let console = CONSOLE.try_lock().filter(|_| !message::is_half_out());
+    let is_free = console.is_some();
+    if let Some(mut console) = console {
+        let _ = write!(Lines(&mut console.uart), "{message}");
+    }
+    is_free
 }
 
 /// Waits for a byte of input. Other tasks run meanwhile, or the CPU sleeps; for ever, where there is no serial port.
@@ -207,32 +273,6 @@ pub fn loop_back(byte: u8) -> bool {
 /// Gives a byte back, to be read next: for those who look for a key and find what was typed ahead.
 pub fn unread_byte(byte: u8) {
     CONSOLE.lock().unread = Some(byte);
-}
-
-/// The serial port, taken over from whoever uses it, for the last words of the kernel.
-///
-/// The interrupted user of the port has the other text in the middle of its own, if it goes on at all.
-#[derive(Debug)]
-pub struct Emergency(Com1);
-
-impl Emergency {
-    /// Takes the port, without any lock.
-    ///
-    /// # Safety
-    ///
-    /// As long as it lives, interrupts are masked, and its owner does not print in another way.
-    #[must_use]
-    pub unsafe fn take() -> Self {
-        // SAFETY: the other driver is not used: its users do not run, because there is one CPU and interrupts are masked, and the
-        // owner promises not to be one. Another one like this is taken only where a failure interrupts this one for good.
-        Self(unsafe { serial::com1() })
-    }
-}
-
-impl Write for Emergency {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        Lines(&mut self.0).write_str(text)
-    }
 }
 
 /// Text for a terminal: line ends become `\r\n`.

@@ -37,8 +37,8 @@ pub mod scheduler;
 
 #[cfg(target_os = "none")]
 pub use scheduler::{
-    SpawnError, Task, count, preempt, reap, running_name, sleep, spawn, wait_for_interrupt,
-    yield_now,
+    SpawnError, Task, count, preempt, reap, running_index, running_name, sleep, spawn,
+    wait_for_interrupt, yield_now,
 };
 
 /// The most tasks at a time, the one that boots included.

@@ -18,6 +18,8 @@ mod bench;
 mod booted;
 #[path = "kernel/commands.rs"]
 mod commands;
+#[path = "kernel/console.rs"]
+mod console;
 #[path = "kernel/differential.rs"]
 mod differential;
 #[path = "kernel/failures.rs"]
@@ -54,6 +56,7 @@ static TESTS: &[&[Test]] = &[
     guarded_stacks::TESTS,
     interrupts::TESTS,
     tasks::TESTS,
+    console::TESTS,
     commands::TESTS,
     misuse::TESTS,
     monitor::TESTS,

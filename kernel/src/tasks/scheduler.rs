@@ -159,6 +159,12 @@ pub fn preempt() {
     let _ = switch_to_next();
 }
 
+/// Returns the place of the running task among all, without any lock. A task keeps it; a later one may have it too.
+#[must_use]
+pub fn running_index() -> usize {
+    RUNNING.load(Ordering::Relaxed)
+}
+
 /// Returns the name of the running task, without any lock.
 #[must_use]
 pub fn running_name() -> &'static str {
