@@ -1,6 +1,6 @@
 //! The kernel's console: text out and bytes in over the serial port.
 //!
-//! Tasks take turns to print, each for the length of one [message], so lines never mix. Handlers may print too.
+//! Tasks take turns to print, each for the length of one message, so lines never mix. Handlers may print too.
 //! What comes in is taken out of the port by its interrupt, and waits in a ring until somebody reads it; when the ring is
 //! full, the rest waits in the port. QEMU then has the other side wait; a real port has room for 16 bytes, and loses what comes
 //! behind them.

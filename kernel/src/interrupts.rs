@@ -60,7 +60,7 @@ mod reference;
 #[cfg(target_os = "none")]
 pub mod timer;
 #[cfg(target_os = "none")]
-mod unexpected;
+pub mod unexpected;
 
 #[cfg(target_os = "none")]
 pub use descriptor_table::{init, on_serial_byte, on_software_interrupt, raise_software_interrupt};
