@@ -401,7 +401,8 @@ const fn whole_words(blocks: usize) -> usize {
 /// Splits a range into whole words and what lies before and behind them, each less than a word.
 fn split(range: FrameRange) -> [FrameRange; 3] {
     let (first, end) = (range.first.number(), range.end.number());
-    let head_end = (first.checked_next_multiple_of(FRAMES_PER_BLOCK)).map_or(end, |head| head.min(end));
+    let head_end =
+        (first.checked_next_multiple_of(FRAMES_PER_BLOCK)).map_or(end, |head| head.min(end));
     let middle_end = head_end.max(end / FRAMES_PER_BLOCK * FRAMES_PER_BLOCK);
     [(first, head_end), (head_end, middle_end), (middle_end, end)]
         .map(|(first, end)| FrameRange::from_numbers(first, end))

@@ -221,7 +221,16 @@ mod tests {
 
     #[test]
     fn runs_of_ones_in_a_word() {
-        for word in [0, 1, u64::MAX, 1 << 63, 0xf0f0, !(1 << 31), u64::MAX >> 1, 0b1011_0111] {
+        for word in [
+            0,
+            1,
+            u64::MAX,
+            1 << 63,
+            0xf0f0,
+            !(1 << 31),
+            u64::MAX >> 1,
+            0b1011_0111,
+        ] {
             let longest = runs(&[word]).into_iter().max().unwrap_or_default();
             assert_eq!(longest_run_of_ones(word), longest.0, "{word:#b}");
         }
