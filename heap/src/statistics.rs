@@ -273,13 +273,13 @@ impl fmt::Display for Statistics {
         )?;
         writeln!(
             f,
-            "used         {:>12}   in {} objects",
+            "used         {:>12}   objects {}",
             Bytes(self.bytes_used),
             self.live()
         )?;
         writeln!(
             f,
-            "held         {:>12}   peak {}; {} blocks ({} idle, {} in reserve), regions {}",
+            "held         {:>12}   peak {}; blocks {} ({} idle, {} in reserve), regions {}",
             Bytes(self.bytes_held),
             Bytes(self.bytes_held_peak),
             self.blocks,

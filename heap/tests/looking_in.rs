@@ -470,8 +470,8 @@ chunk size   stacks  chunks used    of total  use %  allocations        frees\n\
 \x20  regions        -            1           -      -            1            0\n\
 \n\
 asked for         3.1 MiB   peak 3.1 MiB\n\
-used              3.1 MiB   in 97 objects\n\
-held              3.7 MiB   peak 3.7 MiB; 3 blocks (0 idle, 2 in reserve), regions 3.0 MiB\n\
+used              3.1 MiB   objects 97\n\
+held              3.7 MiB   peak 3.7 MiB; blocks 3 (0 idle, 2 in reserve), regions 3.0 MiB\n\
 overhead        661.9 KiB   17 % of what is held\n\
 free pages      132.0 KiB   longest run 132.0 KiB; 0 % fragmented\n\
 largest free    132.0 KiB   an allocation of this size would succeed now\n\
@@ -484,8 +484,8 @@ chunk size   stacks  chunks used    of total  use %  allocations        frees\n\
 \x20  regions        -            0           -      -            0            0\n\
 \n\
 asked for           0 B     peak 0 B\n\
-used                0 B     in 0 objects\n\
-held                0 B     peak 0 B; 0 blocks (0 idle, 0 in reserve), regions 0 B\n\
+used                0 B     objects 0\n\
+held                0 B     peak 0 B; blocks 0 (0 idle, 0 in reserve), regions 0 B\n\
 overhead            0 B     0 % of what is held\n\
 free pages          0 B     longest run 0 B; 0 % fragmented\n\
 largest free        0 B     an allocation of this size would succeed now\n\

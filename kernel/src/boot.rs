@@ -6,6 +6,7 @@ use bootloader_api::{BootInfo, BootloaderConfig};
 
 use crate::arguments::{self, Arguments};
 use crate::bytes::Bytes;
+use crate::counted::Counted;
 use crate::memory::PHYSICAL_MEMORY_BASE;
 use crate::memory::frame::FRAME_SIZE;
 use crate::memory::heap_check;
@@ -102,8 +103,9 @@ fn init_memory(boot_info: &'static mut BootInfo) {
         );
     }
     log::info!(
-        "memory map: {reported} regions, {} usable ranges",
-        map.usable_ranges().count()
+        "memory map: {}, {}",
+        Counted(reported, "region"),
+        Counted(map.usable_ranges().count(), "usable range")
     );
 
     // SAFETY: (1) is checked above, (4) holds because there is one `BootInfo`, and (2) is the boot loader's promise for the
@@ -117,10 +119,10 @@ fn init_memory(boot_info: &'static mut BootInfo) {
     HEAP.set_out_of_memory_handler(out_of_memory::handler);
     let frames = physical::counts();
     log::info!(
-        "frames: {} of {} are free, {} MiB",
+        "frames: {} of {} are free, {}",
         frames.free,
         frames.total,
-        (frames.free * FRAME_SIZE) >> 20
+        bytes(frames.free * FRAME_SIZE)
     );
     match heap_check::check() {
         Ok(()) => log::info!("heap: ready, takes 256 KiB blocks as it grows"),

@@ -26,6 +26,7 @@ pub mod bench;
 pub mod bytes;
 pub mod command_line;
 pub mod command_table;
+pub mod counted;
 pub mod exception;
 pub mod failure_context;
 pub mod fault;

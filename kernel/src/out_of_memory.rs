@@ -10,6 +10,7 @@ use core::fmt;
 use stack_alloc::{ClassStatistics, PAGE_SIZE, Statistics};
 
 use crate::bytes::Bytes;
+use crate::counted::Counted;
 use crate::memory::frame::FRAME_SIZE;
 use crate::memory::frame_allocator::FrameStatistics;
 
@@ -155,7 +156,7 @@ impl fmt::Display for Server {
         match self {
             Self::Chunk(size) => write!(f, "a {size}-byte chunk, class {size}"),
             Self::Run(pages) => write!(f, "a run of {pages} pages in a block"),
-            Self::Region(pages) => write!(f, "a region of {pages} frames"),
+            Self::Region(pages) => write!(f, "a region of {}", Counted(*pages, "frame")),
         }
     }
 }

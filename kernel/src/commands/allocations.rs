@@ -8,6 +8,7 @@ use core::ptr::NonNull;
 use super::{Argument, Command, Family, Session};
 use crate::bytes::Bytes;
 use crate::command_line::{self, ArgumentError, alignment, next_word, no_arguments, size};
+use crate::counted::Counted;
 use crate::memory::heap_source::HEAP;
 use crate::memory::physical;
 use crate::println;
@@ -168,8 +169,9 @@ fn allocate<'a>(session: &mut Session, arguments: &'a str) -> Result<(), Argumen
             HEAP.what_is(allocation.address())
         ),
         None => println!(
-            "There is no memory for {}, aligned to {align}: the largest allocation that would succeed now has {}.",
+            "There is no memory for {}, aligned to {}; without an alignment, the largest allocation that would succeed now has {}.",
             Bytes(size),
+            Bytes(align),
             Bytes(HEAP.statistics().largest_available)
         ),
     }
@@ -186,7 +188,11 @@ fn free<'a>(session: &mut Session, arguments: &'a str) -> Result<(), ArgumentErr
         Some("all") => {
             let all = core::mem::take(live);
             let bytes = all.iter().map(Allocation::size).sum();
-            println!("{} allocations are freed, {}.", all.len(), Bytes(bytes));
+            println!(
+                "Freed: {}, {}.",
+                Counted(all.len(), "allocation"),
+                Bytes(bytes)
+            );
             Ok(())
         }
         Some(word) => {

@@ -19,47 +19,31 @@ const KEY_INTERVAL: Duration = Duration::from_millis(20);
 pub(super) enum Waited {
     /// The time has come.
     Long,
-    /// A key was pressed that says to stop.
+    /// A key was pressed.
     Stopped,
 }
 
-/// Waits that a key can end: Enter, `q` or Ctrl-C. Anything else that is typed is kept for the prompt, and then the keys are
-/// left alone: that is what the lines of a script behind this one look like.
-#[derive(Debug, Default)]
-pub(super) struct Wait {
-    /// Something was typed ahead.
-    has_typed_ahead: bool,
+/// Waits until [`timer::uptime`] has reached `end`, or a key is pressed.
+pub(super) fn wait_until(end: Duration) -> Waited {
+    loop {
+        let left = end.saturating_sub(timer::uptime());
+        if left.is_zero() {
+            return Waited::Long;
+        }
+        if is_stopped() {
+            return Waited::Stopped;
+        }
+        tasks::sleep(left.min(KEY_INTERVAL));
+    }
 }
 
-impl Wait {
-    /// Waits until [`timer::uptime`] has reached `end`.
-    pub(super) fn until(&mut self, end: Duration) -> Waited {
-        loop {
-            let left = end.saturating_sub(timer::uptime());
-            if left.is_zero() {
-                return Waited::Long;
-            }
-            if self.is_stopped() {
-                return Waited::Stopped;
-            }
-            tasks::sleep(left.min(KEY_INTERVAL));
-        }
+/// Returns whether a key was pressed, which says that a command is to stop. Enter, `q` and Ctrl-C say no more than that; any other
+/// one is kept for the prompt.
+pub(super) fn is_stopped() -> bool {
+    const CANCEL: u8 = 0x03;
+    let key = console::try_read_byte();
+    if let Some(other) = key.filter(|key| !matches!(key, b'\r' | b'\n' | b'q' | &CANCEL)) {
+        console::unread_byte(other);
     }
-
-    /// Looks for the key.
-    fn is_stopped(&mut self) -> bool {
-        const CANCEL: u8 = 0x03;
-        if self.has_typed_ahead {
-            return false;
-        }
-        match console::try_read_byte() {
-            None => false,
-            Some(b'\r' | b'\n' | b'q' | CANCEL) => true,
-            Some(other) => {
-                console::unread_byte(other);
-                self.has_typed_ahead = true;
-                false
-            }
-        }
-    }
+    key.is_some()
 }

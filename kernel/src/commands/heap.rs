@@ -4,10 +4,11 @@ use core::time::Duration;
 
 use stack_alloc::{ObjectKind, Statistics};
 
-use super::clock::{Wait, Waited};
+use super::clock::{Waited, wait_until};
 use super::{Argument, Command, Family, Session, look, top};
 use crate::bytes::Bytes;
 use crate::command_line::{ArgumentError, at_most_one_word, count, no_arguments};
+use crate::counted::Counted;
 use crate::heap_map::{BlockDetails, BlockPicture, Classes, Legend};
 use crate::interrupts::timer;
 use crate::memory::heap_check;
@@ -72,8 +73,8 @@ pub(super) const FAMILY: Family = Family {
             name: "heap watch",
             aliases: &[],
             arguments: "SECONDS",
-            summary: "show numbers once a second; Enter stops it",
-            help: "`q` stops it too. Other keys are kept for the prompt.",
+            summary: "show numbers once a second; any key stops it",
+            help: "Enter and `q` do no more than that; another key is kept for the prompt.",
             choices: Argument::Free,
             run: watch,
         },
@@ -104,11 +105,12 @@ fn check<'a>(_: &mut Session, arguments: &'a str) -> Result<(), ArgumentError<'a
     print_check();
     let stacks: usize = statistics.classes.iter().map(|class| class.stacks).sum();
     println!(
-        "It walked over {} blocks with {stacks} stacks and {} runs of pages, {} regions, and {} objects in them.",
-        statistics.blocks,
-        statistics.runs.live,
-        statistics.regions.live,
-        statistics.live()
+        "It walked over {} with {} and {} of pages, {}, and {} in them.",
+        Counted(statistics.blocks, "block"),
+        Counted(stacks, "stack"),
+        Counted(statistics.runs.live, "run"),
+        Counted(statistics.regions.live, "region"),
+        Counted(statistics.live(), "object")
     );
     Ok(())
 }
@@ -208,10 +210,9 @@ fn watch<'a>(_: &mut Session, arguments: &'a str) -> Result<(), ArgumentError<'a
     }
     println!("   asked for        used        held   objects   allocations/s       frees/s");
     let mut before = HEAP.statistics();
-    let mut wait = Wait::default();
     let start = timer::uptime();
     for line in 1..=lines {
-        if wait.until(start + Duration::from_secs(line.into())) == Waited::Stopped {
+        if wait_until(start + Duration::from_secs(line.into())) == Waited::Stopped {
             break;
         }
         let now = HEAP.statistics();

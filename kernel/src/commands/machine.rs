@@ -50,7 +50,7 @@ pub(super) const FAMILY: Family = Family {
         },
         Command {
             name: "exit",
-            aliases: &[],
+            aliases: &["quit"],
             arguments: "[CODE]",
             summary: "leave, with this code (0 to 63)",
             help: "The program that runs the kernel ends with the code; Ctrl-D on an empty line is `exit`.",

@@ -5,8 +5,10 @@ use core::fmt;
 use super::{Argument, Command, Family, Session};
 use crate::bytes::Bytes;
 use crate::command_line::{ArgumentError, no_arguments};
+use crate::counted::Counted;
 use crate::memory::frame::FRAME_SIZE;
 use crate::memory::frame_account::FrameAccount;
+use crate::memory::frame_allocator::FRAMES_PER_BLOCK;
 use crate::memory::heap_source::HEAP;
 use crate::memory::memory_map::{MemoryMap, RegionTable};
 use crate::memory::physical;
@@ -30,7 +32,7 @@ pub(super) const FAMILY: Family = Family {
             aliases: &[],
             arguments: "",
             summary: "count the frames of physical memory",
-            help: "A frame is 4 KiB. The second table has what each owner says to hold; that it adds up is a check.",
+            help: "A frame is 4 KiB. Each line has what its owner says to hold; that the lines add up is a check.",
             choices: Argument::Free,
             run: frames,
         },
@@ -61,8 +63,14 @@ fn mem<'a>(_: &mut Session, arguments: &'a str) -> Result<(), ArgumentError<'a>>
 /// `frames`
 fn frames<'a>(_: &mut Session, arguments: &'a str) -> Result<(), ArgumentError<'a>> {
     no_arguments(arguments)?;
-    println!("{}", physical::statistics());
     print!("{}", physical::account());
+    let free = physical::statistics();
+    println!(
+        "Free frames: the largest run has {}; {} of {} KiB can be had.",
+        in_bytes(free.largest_run),
+        Counted(free.whole_blocks, "whole block"),
+        FRAMES_PER_BLOCK * FRAME_SIZE / 1024
+    );
     Ok(())
 }
 

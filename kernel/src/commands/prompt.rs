@@ -11,7 +11,7 @@ pub(super) const FAMILY: Family = Family {
     commands: &[
         Command {
             name: "help",
-            aliases: &[],
+            aliases: &["?"],
             arguments: "[COMMAND]",
             summary: "list the commands, or explain one",
             help: "Tab completes commands, and arguments where there is a choice; a second Tab lists them.\n\

@@ -1,13 +1,15 @@
 //! Commands that try the kernel out: tests and benches.
 
-use super::clock::milliseconds;
+use super::clock::{is_stopped, milliseconds};
 use super::{Argument, Command, Family, Session};
 use crate::bench::run;
 use crate::command_line::{ArgumentError, at_most_one_word, count, next_word, no_arguments};
+use crate::counted::Counted;
 use crate::memory::heap_check;
+use crate::stress::run::{Plan, run as run_stress};
 use crate::style::Style;
 use crate::testing::{Kind, Test};
-use crate::{print, println, stress};
+use crate::{print, println};
 
 /// The most seconds of `stress`: a day.
 const MOST_SECONDS: u32 = 86_400;
@@ -32,7 +34,7 @@ pub(super) const FAMILY: Family = Family {
             name: "stress",
             aliases: &[],
             arguments: "SECONDS [SEED]",
-            summary: "have tasks and interrupts allocate, and look on",
+            summary: "have tasks and interrupts allocate; a key ends it",
             help: "Tasks that are preempted anywhere and handlers of interrupts allocate, resize and free, beside a model that\n\
                    knows what must be where. A finding is a panic. The same SEED, 1 if nothing is said, gives the same streams.",
             choices: Argument::Free,
@@ -78,7 +80,11 @@ fn test<'a>(session: &mut Session, arguments: &'a str) -> Result<(), ArgumentErr
         0 => println!(
             "No test has `{part}` in its name; type `test` and Tab twice to see their names."
         ),
-        _ => println!("{count} tests passed in {} ms.", milliseconds() - start),
+        _ => println!(
+            "{} passed in {} ms.",
+            Counted(count, "test"),
+            milliseconds() - start
+        ),
     }
     Ok(())
 }
@@ -113,7 +119,12 @@ fn stress<'a>(_: &mut Session, arguments: &'a str) -> Result<(), ArgumentError<'
             wanted: "a seed; type a number from 0 to 18446744073709551615",
         })?,
     };
-    match stress::run::run(seconds.into(), seed) {
+    let plan = Plan {
+        is_stopped,
+        ..Plan::new(seconds.into(), seed)
+    };
+    println!("stress: tasks and interrupts allocate; any key ends it.");
+    match run_stress(&plan) {
         Ok(report) => println!("stress: no finding. {report}"),
         Err(error) => println!("{error}"),
     }

@@ -21,6 +21,9 @@ use core::fmt;
 
 use bootloader_api::info::{MemoryRegion, MemoryRegionKind};
 
+use crate::bytes::Bytes;
+use crate::counted::Counted;
+
 use super::frame::{FRAME_SIZE, FrameRange};
 
 /// The regions that the boot loader reported, sorted by where they start.
@@ -274,7 +277,7 @@ impl fmt::Display for Anomalies {
             (self.reversed, "ending before they start: they are ignored"),
         ];
         for (count, sentence) in sentences.into_iter().filter(|&(count, _)| count > 0) {
-            writeln!(f, "memory map: {count} region(s) {sentence}.")?;
+            writeln!(f, "memory map: {} {sentence}.", Counted(count, "region"))?;
         }
         Ok(())
     }
@@ -299,9 +302,9 @@ impl fmt::Display for RegionTable<'_> {
         let frames = self.0.usable_frames();
         writeln!(
             f,
-            "usable: {frames} frames in {} ranges, {} MiB",
-            self.0.usable_ranges().count(),
-            (frames * FRAME_SIZE) >> 20
+            "usable: {frames} frames in {}, {}",
+            Counted(self.0.usable_ranges().count(), "range"),
+            Bytes(usize::try_from(frames * FRAME_SIZE).unwrap_or(usize::MAX))
         )
     }
 }

@@ -3,6 +3,8 @@
 
 use core::fmt;
 
+use crate::counted::Counted;
+
 /// What has been done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -46,14 +48,14 @@ impl fmt::Display for Report {
         write!(
             f,
             "{seconds} s, seed {seed}, {tasks} tasks: {} steps, {} allocations, {} resizes, {} exchanged, {} null; \
-             {} runs of handlers; {} checks",
+             {} of handlers; {}",
             counts.steps,
             counts.allocations,
             counts.resizes,
             counts.exchanged,
             counts.nulls,
-            counts.handler_runs,
-            counts.checks
+            Counted(counts.handler_runs, "run"),
+            Counted(counts.checks, "check")
         )
     }
 }
@@ -83,7 +85,7 @@ mod tests {
         };
         assert_eq!(
             report.to_string(),
-            "20 s, seed 1, 6 tasks: 7 steps, 6 allocations, 5 resizes, 3 exchanged, 4 null; 2 runs of handlers; 1 checks"
+            "20 s, seed 1, 6 tasks: 7 steps, 6 allocations, 5 resizes, 3 exchanged, 4 null; 2 runs of handlers; 1 check"
         );
     }
 }

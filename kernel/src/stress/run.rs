@@ -56,8 +56,35 @@ impl fmt::Display for StressError {
 
 impl core::error::Error for StressError {}
 
-/// Stresses the heap for `seconds`, with random streams from `seed`, and says every few seconds how far it is. Returns the
-/// numbers when all of it has ended, everything is freed, and no finding was made.
+/// What is to be done.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// For how many seconds.
+    pub seconds: u64,
+    /// What the random streams start from.
+    pub seed: u64,
+    /// What one more task does: anything with the heap, until the flag that it is given says that it is over. It must free
+    /// everything, too.
+    pub companion: fn(&AtomicBool),
+    /// Asked several times a second whether it is to end early.
+    pub is_stopped: fn() -> bool,
+}
+
+impl Plan {
+    /// Makes a plan of nothing special.
+    #[must_use]
+    pub const fn new(seconds: u64, seed: u64) -> Self {
+        Self {
+            seconds,
+            seed,
+            companion: |_| {},
+            is_stopped: || false,
+        }
+    }
+}
+
+/// Stresses the heap, and says every few seconds how far it is. Returns the numbers when all of it has ended, everything is
+/// freed, and no finding was made.
 ///
 /// # Errors
 ///
@@ -66,25 +93,7 @@ impl core::error::Error for StressError {}
 /// # Panics
 ///
 /// With the finding, if there is one.
-pub fn run(seconds: u64, seed: u64) -> Result<Report, StressError> {
-    run_beside(seconds, seed, |_| {})
-}
-
-/// Stresses the heap like [`run`], with one more task that does `companion`: anything with the heap, until the flag that it is
-/// given says that it is over. It must free everything, too.
-///
-/// # Errors
-///
-/// As of [`run`].
-///
-/// # Panics
-///
-/// With the finding, if there is one.
-pub fn run_beside(
-    seconds: u64,
-    seed: u64,
-    companion: fn(&AtomicBool),
-) -> Result<Report, StressError> {
+pub fn run(plan: &Plan) -> Result<Report, StressError> {
     if !has_timer() {
         return Err(StressError::NoTimer);
     }
@@ -93,22 +102,37 @@ pub fn run_beside(
     HEAP.trim();
     let before = Books::now();
     let budget = (bytes_free() / 4).min(MOST_BYTES) / WORKERS;
-    let workers = start(seed, budget, companion)?;
-    let mut checks = 0;
-    for second in 1..=seconds {
-        tasks::sleep(Duration::from_secs(1));
-        check("in the middle of it");
-        checks += 1;
-        if second % PROGRESS_SECONDS == 0 && second < seconds {
-            println!("stress: {}", report(second, seed, checks));
-        }
-    }
+    let workers = start(plan.seed, budget, plan.companion)?;
+    let seconds = look_on(plan);
     stop(workers);
-    let report = report(seconds, seed, checks + 1);
+    let report = report(seconds, plan.seed, seconds + 1);
     exchange::clear();
     check("behind it");
     before.compare();
     Ok(report)
+}
+
+/// Checks the heap once a second, until it is over. Returns how many seconds there were.
+fn look_on(plan: &Plan) -> u64 {
+    for second in 1..=plan.seconds {
+        if is_stopped_within_a_second(plan.is_stopped) {
+            return second - 1;
+        }
+        check("in the middle of it");
+        if second % PROGRESS_SECONDS == 0 && second < plan.seconds {
+            println!("stress: {}", report(second, plan.seed, second));
+        }
+    }
+    plan.seconds
+}
+
+/// Lets a second pass, or less when it is to end early.
+fn is_stopped_within_a_second(is_stopped: fn() -> bool) -> bool {
+    const LOOKS: u32 = 20;
+    (0..LOOKS).any(|_| {
+        tasks::sleep(Duration::from_secs(1) / LOOKS);
+        is_stopped()
+    })
 }
 
 /// Returns whether the timer ticks. Right behind booting it may be yet to come: it is waited for a second or two.

@@ -5,7 +5,8 @@ use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use kernel::stress::object::Object;
-use kernel::stress::{run, shadow};
+use kernel::stress::run::{self, Plan};
+use kernel::stress::shadow;
 use kernel::tasks;
 use kernel::testing::Test;
 use kernel::tests;
@@ -25,7 +26,7 @@ pub(crate) const TESTS: &[Test] = tests! {
 
 fn stress_makes_no_finding() {
     for seed in [1, 2] {
-        let report = run::run(1, seed).expect("there is memory and a timer");
+        let report = run::run(&Plan::new(1, seed)).expect("there is memory and a timer");
         let counts = report.counts;
         assert!(counts.steps > 0 && counts.allocations > 0 && counts.handler_runs > 0);
         assert_eq!(counts.checks, 2);
@@ -35,11 +36,11 @@ fn stress_makes_no_finding() {
 fn a_task_that_was_not_waited_for_is_no_finding() {
     drop(tasks::spawn("forgotten", || {}).expect("there is room"));
     tasks::yield_now();
-    run::run(1, 4).expect("there is memory and a timer");
+    run::run(&Plan::new(1, 4)).expect("there is memory and a timer");
 }
 
 fn stress_goes_on_beside_the_other_allocator() {
-    let companion = |is_over: &AtomicBool| {
+    let companion: fn(&AtomicBool) = |is_over| {
         let mut seed = 10;
         while !is_over.load(Ordering::Relaxed) {
             differential::agree_among_others(seed);
@@ -47,7 +48,11 @@ fn stress_goes_on_beside_the_other_allocator() {
         }
         assert!(seed > 10);
     };
-    run::run_beside(3, 3, companion).expect("there is memory and a timer");
+    run::run(&Plan {
+        companion,
+        ..Plan::new(3, 3)
+    })
+    .expect("there is memory and a timer");
 }
 
 /// An object that is known to the shadow.
@@ -74,6 +79,6 @@ fn overlapping_objects_are_found() {
 
 fn an_object_that_is_left_is_found() {
     let object = some_object();
-    let _ = run::run(1, 1);
+    let _ = run::run(&Plan::new(1, 1));
     drop(object);
 }

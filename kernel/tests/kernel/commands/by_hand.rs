@@ -30,7 +30,7 @@ pub(super) fn alloc() {
         ),
         (
             "alloc 1000G",
-            "There is no memory for 1000.0 GiB, aligned to 16: the largest allocation that",
+            "There is no memory for 1000.0 GiB, aligned to 16 B; without an alignment, the largest allocation that",
             "\n",
         ),
         (
@@ -96,8 +96,8 @@ pub(super) fn free() {
             "There is no allocation #1; there are 2, from #2 to #3.",
             "\n",
         ),
-        ("free all", "2 allocations are freed, 3.0 KiB.", "\n"),
-        ("free all", "0 allocations are freed, 0 B.", "\n"),
+        ("free all", "Freed: 2 allocations, 3.0 KiB.", "\n"),
+        ("free all", "Freed: 0 allocations, 0 B.", "\n"),
         ("alloc 1", "#4: ", "\n"),
         (
             "free",
