@@ -15,9 +15,10 @@
 //! its address to that. So handing out memory that lies together maps nothing, and a block of 256 KiB is aligned wherever its
 //! frames are.
 //!
-//! Where free frames are scattered, the [`mapper`] makes one piece of them, in a [window] of addresses of its own;
-//! so a request that there are frames for succeeds, however they lie. The same window has the call stacks of threads, each between
-//! pages that are not mapped.
+//! Where free frames are scattered, the [`mapper`] makes one piece of them, in a [window] of addresses of its own. It makes
+//! pieces of up to 16 MiB ([`LARGEST_MAPPING`](window::LARGEST_MAPPING)); so a request of up to so much succeeds if there are
+//! frames for it and their page tables, however they lie, and a larger one if there are whole blocks enough side by side. The
+//! same window has the call stacks of threads, each between pages that are not mapped.
 //!
 //! ```text
 //! 0xffff_8000_0000_0000   all physical memory, and what else the boot loader maps
@@ -43,8 +44,15 @@
 //! frame allocator have their books in frames set aside at boot, and page tables come from the frame allocator, so neither
 //! allocates. So there is no loop between them. The table of call stacks has no lock at all.
 //!
-//! All three mask interrupts. What is done under them is bounded: constant, but for a few instructions for each page of the
-//! request itself.
+//! All three mask interrupts. What is done under them depends neither on how much is live nor on what was done before, and has
+//! these bounds:
+//!
+//! - Books and searches: constant, but for the levels of trees over all memory.
+//! - Memory that is mapped already, one block or a region of neighbouring frames: the region's size, though little of it, a step
+//!   for each 256 KiB.
+//! - Memory that is mapped in the window: the size of the largest mapping, and over how many blocks its frames are scattered.
+//!
+//! [`heap_source`] has the figures.
 
 pub mod bit_tree;
 pub mod books;

@@ -13,6 +13,7 @@ use crate::bytes::Bytes;
 use crate::counted::Counted;
 use crate::memory::frame::FRAME_SIZE;
 use crate::memory::frame_allocator::FrameStatistics;
+use crate::memory::window::LARGEST_MAPPING;
 
 mod limit;
 
@@ -67,9 +68,13 @@ impl OutOfMemoryReport {
         let server = Server::of(self.layout, &heap.classes);
         write!(f, "  wanted     {server}")?;
         let all = self.frames.map(|frames| frames.total * FRAME_SIZE);
-        match all.filter(|all| *all < self.layout.size() as u64) {
-            Some(all) => writeln!(f, ": more than the machine's {}", frame_bytes(all))?,
-            None => writeln!(f)?,
+        match (all.filter(|all| *all < self.layout.size() as u64), server) {
+            (Some(all), _) => writeln!(f, ": more than the machine's {}", frame_bytes(all))?,
+            (None, Server::Region(frames)) if frames as u64 > LARGEST_MAPPING => writeln!(
+                f,
+                " side by side: only up to {LARGEST_MAPPING} may lie anywhere"
+            )?,
+            _ => writeln!(f)?,
         }
         writeln!(
             f,

@@ -138,6 +138,14 @@ impl<'a> BitTree<'a> {
             .is_some_and(|word| word >> (number % WORD_BITS) & 1 == 1)
     }
 
+    /// Returns the smallest member: one descent.
+    #[must_use]
+    pub fn first_member(&self) -> Option<usize> {
+        let root = self.height - 1;
+        let word = self.levels[root].first().filter(|&&word| word != 0)?;
+        Some(self.smallest_below(root, word.trailing_zeros() as usize))
+    }
+
     /// Returns the smallest member that is at least `from`.
     #[must_use]
     pub fn next_member(&self, from: usize) -> Option<usize> {
@@ -222,6 +230,7 @@ mod tests {
                 }
             }
             prop_assert_eq!(tree.words().iter().map(|word| word.count_ones() as usize).sum::<usize>(), model.len());
+            prop_assert_eq!(tree.first_member(), model.first().copied());
             for from in looks {
                 prop_assert_eq!(tree.contains(from), model.contains(&from));
                 prop_assert_eq!(tree.next_member(from), model.range(from..).next().copied());

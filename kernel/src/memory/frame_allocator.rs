@@ -177,10 +177,9 @@ impl<'a> FrameAllocator<'a> {
     ///
     /// [`OutOfFrames`] if no frame is free.
     pub fn allocate_frame(&mut self) -> Result<Frame, OutOfFrames> {
-        let word = self
-            .partial
-            .next_member(0)
-            .or_else(|| self.whole.next_member(0))
+        let partial = self.partial.first_member();
+        let word = partial
+            .or_else(|| self.whole.first_member())
             .ok_or(OutOfFrames)?;
         let lowest = self.free[word] & self.free[word].wrapping_neg();
         self.change(word, self.free[word] & !lowest);
@@ -195,13 +194,13 @@ impl<'a> FrameAllocator<'a> {
     ///
     /// [`OutOfFrames`] if no frame is free, or `most` is 0.
     pub fn allocate_some(&mut self, most: u64) -> Result<FrameSet, OutOfFrames> {
-        let whole = self.whole.next_member(0);
-        let first_choice = whole.filter(|_| most >= FRAMES_PER_BLOCK);
-        let word = first_choice
-            .or_else(|| self.partial.next_member(0))
-            .or(whole)
-            .filter(|_| most > 0)
-            .ok_or(OutOfFrames)?;
+        let whole = || self.whole.first_member();
+        let word = match most {
+            0 => None,
+            1..FRAMES_PER_BLOCK => self.partial.first_member().or_else(whole),
+            FRAMES_PER_BLOCK.. => whole().or_else(|| self.partial.first_member()),
+        };
+        let word = word.ok_or(OutOfFrames)?;
         let bits = lowest_ones(self.free[word], most);
         self.change(word, self.free[word] & !bits);
         Ok(FrameSet::from_bits(word as u64, bits))
@@ -213,7 +212,7 @@ impl<'a> FrameAllocator<'a> {
     ///
     /// [`OutOfFrames`] if no block is whole.
     pub fn allocate_block(&mut self) -> Result<Frame, OutOfFrames> {
-        let word = self.whole.next_member(0).ok_or(OutOfFrames)?;
+        let word = self.whole.first_member().ok_or(OutOfFrames)?;
         self.change(word, 0);
         Ok(first_frame(word, WHOLE))
     }
@@ -371,11 +370,15 @@ impl<'a> FrameAllocator<'a> {
         self.update_runs(words);
     }
 
-    /// Gives a word of `free` its new value, and brings trees and counts up to date.
+    /// Gives a word of `free` its new value, with some ones more or with some less, and brings trees and counts up to date.
     fn change(&mut self, word: usize, new: u64) {
         let old = core::mem::replace(&mut self.free[word], new);
-        self.counts.free =
-            self.counts.free + u64::from(new.count_ones()) - u64::from(old.count_ones());
+        let changed = u64::from((new ^ old).count_ones());
+        if new > old {
+            self.counts.free += changed;
+        } else {
+            self.counts.free -= changed;
+        }
         self.partial.set(word, new != WHOLE && new != 0);
         if (old == WHOLE) != (new == WHOLE) {
             self.counts.whole_blocks =
@@ -435,7 +438,7 @@ fn first_frame(word: usize, mask: u64) -> Frame {
 /// Returns the `most` lowest ones of `bits`, or all of them if they are no more.
 fn lowest_ones(bits: u64, most: u64) -> u64 {
     let (mut rest, mut left) = (bits, most);
-    if left >= u64::from(bits.count_ones()) {
+    if left >= FRAMES_PER_BLOCK || left >= u64::from(bits.count_ones()) {
         return bits;
     }
     while left > 0 {

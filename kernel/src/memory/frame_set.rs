@@ -38,8 +38,27 @@ impl FrameSet {
         self.bits.count_ones() as u64
     }
 
+    /// Returns whether there is no frame.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.bits == 0
+    }
+
+    /// Takes frames from an iterator as long as they are of one block.
+    #[inline]
+    pub fn take_from(frames: &mut (impl Iterator<Item = Frame> + Clone)) -> Self {
+        let mut set = Self::default();
+        loop {
+            let mut ahead = frames.clone();
+            if !ahead.next().is_some_and(|frame| set.insert(frame)) {
+                return set;
+            }
+            *frames = ahead;
+        }
+    }
+
     /// Adds a frame, if the set is empty or the frame is of the same block; else returns `false`.
-    pub fn insert(&mut self, frame: Frame) -> bool {
+    fn insert(&mut self, frame: Frame) -> bool {
         let (block, bit) = (
             frame.number() / FRAMES_PER_BLOCK,
             1 << (frame.number() % FRAMES_PER_BLOCK),
@@ -88,5 +107,8 @@ mod tests {
         let numbers: Vec<_> = set.map(Frame::number).collect();
         assert_eq!(numbers, [128, 130, 191]);
         assert_eq!(FrameSet::default().next(), None);
+        let mut frames = [70, 64, 127, 128, 64].into_iter().map(Frame::from_number);
+        let counts = core::array::from_fn(|_| FrameSet::take_from(&mut frames).count());
+        assert_eq!(counts, [3, 1, 1, 0]);
     }
 }

@@ -19,6 +19,7 @@ use x86_64::instructions::interrupts::without_interrupts;
 use super::frame_allocator::OutOfFrames;
 use super::mapper;
 use super::page::PAGE_SIZE;
+use super::window::LARGEST_MAPPING;
 use crate::stack_name::StackName;
 use crate::stacks::{self, GuardedStackEntry};
 
@@ -44,6 +45,8 @@ pub enum NoStack {
     OutOfFrames,
     /// There are [`MOST_GUARDED_STACKS`](stacks::MOST_GUARDED_STACKS) already.
     TooMany,
+    /// It would be more than [`LARGEST_MAPPING`] pages.
+    TooLarge,
 }
 
 impl fmt::Display for NoStack {
@@ -55,6 +58,10 @@ impl fmt::Display for NoStack {
                 "there are {} call stacks already, the most that can be",
                 stacks::MOST_GUARDED_STACKS
             ),
+            Self::TooLarge => {
+                let mib = (LARGEST_MAPPING * PAGE_SIZE) >> 20;
+                write!(f, "a call stack has at most {mib} MiB")
+            }
         }
     }
 }
@@ -78,6 +85,9 @@ impl GuardedStack {
     /// [`NoStack`] says what is missing; nothing has changed then.
     pub fn new(name: impl Into<StackName>, bytes: usize) -> Result<Self, NoStack> {
         let pages = (bytes as u64).div_ceil(PAGE_SIZE).max(1);
+        if pages > LARGEST_MAPPING {
+            return Err(NoStack::TooLarge);
+        }
         let name = name.into();
         // Mapped and written down in one step: whoever counts frames sees both or neither.
         without_interrupts(|| {

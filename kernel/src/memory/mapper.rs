@@ -12,17 +12,19 @@
 //! The CPU forgets at most [`MOST_SINGLE_PAGES`] pages one by one; for more, it is made to forget all of its translations by
 //! loading CR3 again. That does, because no page here is marked as global.
 //!
-//! Counted in a release build with `ICOUNT=1`, in instructions, on frames no two of which are neighbours:
+//! So there is a [largest mapping](super::window::LARGEST_MAPPING). Counted by the test `costs_of_regions_are_bounded`, in
+//! instructions of a release build on a machine with 2 GiB, by how the frames are scattered:
 //!
-//! | pages | memory | map | unmap |
-//! |---|---|---|---|
-//! | 1 | 4 KiB | 2,837 | 1,290 |
-//! | 64 | 256 KiB, a block of the heap | 4,164 | 3,042 |
-//! | 256 | 1 MiB | 8,125 | 8,378 |
-//! | 2560 | 10 MiB | 60,728 | 74,234 |
+//! | pages | memory | whole blocks: map, unmap | every second frame | one frame of each block |
+//! |---|---|---|---|---|
+//! | 1 | 4 KiB | 2,641, 1,463 | 2,641, 1,463 | 2,639, 1,433 |
+//! | 64 | 256 KiB, a block of the heap | 3,873, 3,059 | 3,953, 2,833 | 16,067, 9,839 |
+//! | 256 | 1 MiB | 8,250, 8,257 | 7,200, 6,651 | 54,911, 35,467 |
+//! | 1,024 | 4 MiB | 26,527, 29,375 | 21,258, 22,366 | 211,753, 138,295 |
+//! | 4,096 | 16 MiB, the most | 101,213, 114,663 | 79,408, 86,149 | 842,073, 550,387 |
 //!
-//! That is 25 to 30 a page, about 7,000 a MiB, and 900 for each new table (three for the first page). In whole blocks, mapping
-//! takes 16 a page.
+//! That is about 20 a page, 200 more for each block that frames come from, and 900 for each new table (three for the first
+//! page).
 
 use core::error::Error;
 use core::fmt;
@@ -189,7 +191,8 @@ pub(super) unsafe fn init(memory: &'static mut [u64], frames: u64) {
 ///
 /// # Errors
 ///
-/// [`OutOfFrames`], where there are not enough frames or addresses; nothing has changed then.
+/// [`OutOfFrames`], where there are not enough frames or addresses, or it would be more than [`LARGEST_MAPPING`](super::window::LARGEST_MAPPING) pages; nothing
+/// has changed then.
 pub fn map(pages: u64, align_pages: u64) -> Result<NonNull<u8>, OutOfFrames> {
     let mut mapper = MAPPER.lock();
     let mapper = mapper.as_mut().ok_or(OutOfFrames)?;
@@ -226,7 +229,8 @@ pub unsafe fn unmap(start: NonNull<u8>, pages: u64) -> Result<(), UnmapError> {
 }
 
 /// Makes a mapping of `pages` pages `new_pages` (at least one) long where it stands; what comes to it may hold anything.
-/// Returns whether it could: `false`, with nothing changed, where there are not enough frames or addresses behind it.
+/// Returns whether it could: `false`, with nothing changed, where there are not enough frames or addresses behind it, or it would
+/// be more than [`LARGEST_MAPPING`](super::window::LARGEST_MAPPING) pages.
 ///
 /// # Errors
 ///

@@ -281,10 +281,13 @@ impl PageTables {
     /// more.
     fn retire<M: TableMemory>(&self, piece: PageRange, memory: &mut M) {
         let places = self.places(piece.first, memory);
-        let table = places[0].entry(memory).frame();
-        let entries = memory.entries(table, entries_of(piece));
-        entries.iter_mut().for_each(Entry::retire);
+        let table = *places[0].entry(memory);
         let mut gone = piece.len();
+        // Where the whole table goes, the CPU need not see that its entries do.
+        if table.count() > gone {
+            let entries = memory.entries(table.frame(), entries_of(piece));
+            entries.iter_mut().for_each(Entry::retire);
+        }
         for place in places {
             let entry = place.entry(memory);
             // Where a page was not mapped, giving it back will fail: here, under the locks, is no place to panic.
@@ -308,7 +311,9 @@ impl PageTables {
     ) -> Result<(), FreeError> {
         let places = self.places(piece.first, memory);
         let table = places[0].entry(memory).frame();
-        let mut result = clear(memory.entries(table, entries_of(piece)), frames);
+        let entries = memory.entries(table, entries_of(piece));
+        let mut result = free_frames_of(entries, frames);
+        entries.fill(Entry::EMPTY);
         for (place, level) in places.into_iter().zip(1..) {
             let entry = place.entry(memory);
             let is_done = is_last || piece.end.number().is_multiple_of(span(level));
@@ -337,30 +342,26 @@ impl PageTables {
 
 /// Fills empty entries with frames of data.
 fn fill(entries: &mut [Entry], frames: &mut FrameAllocator<'_>) -> Result<(), OutOfFrames> {
-    let mut rest = entries;
-    while !rest.is_empty() {
+    let mut rest = entries.iter_mut();
+    while rest.len() > 0 {
+        // No more frames than entries.
         let set = frames.allocate_some(rest.len() as u64)?;
-        let (now, later) = rest.split_at_mut(usize::try_from(set.count()).unwrap_or(0));
-        now.iter_mut()
-            .zip(set)
-            .for_each(|(entry, frame)| *entry = Entry::to_data(frame));
-        rest = later;
+        set.zip(&mut rest)
+            .for_each(|(frame, entry)| *entry = Entry::to_data(frame));
     }
     Ok(())
 }
 
-/// Empties entries, and gives back the frames behind them.
-fn clear(entries: &mut [Entry], frames: &mut FrameAllocator<'_>) -> Result<(), FreeError> {
-    let (mut result, mut set) = (Ok(()), FrameSet::default());
-    for entry in entries {
-        let frame = core::mem::replace(entry, Entry::EMPTY).frame();
-        if !set.insert(frame) {
-            result = result.and(frames.free_some(set));
-            set = FrameSet::default();
-            set.insert(frame);
+/// Gives back the frames behind entries, those of one block that follow each other in one step.
+fn free_frames_of(entries: &[Entry], frames: &mut FrameAllocator<'_>) -> Result<(), FreeError> {
+    let (mut result, mut rest) = (Ok(()), entries.iter().map(|entry| entry.frame()));
+    loop {
+        let set = FrameSet::take_from(&mut rest);
+        if set.is_empty() {
+            return result;
         }
+        result = result.and(frames.free_some(set));
     }
-    result.and(frames.free_some(set))
 }
 
 /// Returns how many pages a table of `level` leads to.

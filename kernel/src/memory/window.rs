@@ -15,6 +15,7 @@
 //!
 //! - A mapping has unmapped pages on both sides: its own guard, or room, above; the guard of the slot before below.
 //! - It is aligned to its slot, so an alignment is had by a larger slot; and it grows in place up to its slot's guard.
+//! - It has at most [`LARGEST_MAPPING`] pages: all of them are mapped under locks. Slots that are larger serve alignments.
 //! - **Slots do not run out before frames do**: an arena has as many slots as all frames of the machine could fill with
 //!   mappings that need that size, and [`SPARE_SLOTS`] more for mappings that once were larger, or have a large alignment.
 //!   For very small mappings (below half of arena 0's slots: call stacks) there may be fewer.
@@ -27,6 +28,9 @@ use super::page::Page;
 
 /// Pages of the smallest slot.
 pub const SMALLEST_SLOT: u64 = 64;
+
+/// The most pages of a mapping: 16 MiB.
+pub const LARGEST_MAPPING: u64 = 4096;
 
 /// Slots that an arena has beyond what all frames could fill.
 pub const SPARE_SLOTS: u64 = 3;
@@ -54,6 +58,11 @@ struct Arena<'a> {
 }
 
 impl Arena<'_> {
+    /// Returns how many pages a mapping can have in a slot: all but the guard.
+    fn room(&self) -> u64 {
+        (self.slot_pages - 1).min(LARGEST_MAPPING)
+    }
+
     /// Returns the number of the slot that has `page`.
     fn slot_of(&self, page: Page) -> Option<usize> {
         let slot = page.number().checked_sub(self.first.number())? / self.slot_pages;
@@ -134,12 +143,12 @@ impl<'a> Window<'a> {
     }
 
     /// Gives out a slot with room for `pages` pages; returns its first page, whose number is a multiple of `align_pages`.
-    /// `None` where there is none, or `align_pages` is not a power of two.
+    /// `None` where there is none, `pages` is above [`LARGEST_MAPPING`], or `align_pages` is not a power of two.
     pub fn take(&mut self, pages: u64, align_pages: u64) -> Option<Page> {
-        if !align_pages.is_power_of_two() {
+        if !align_pages.is_power_of_two() || pages > LARGEST_MAPPING {
             return None;
         }
-        let least = pages.checked_add(1)?.max(align_pages);
+        let least = (pages + 1).max(align_pages);
         let number = index(
             (least.div_ceil(SMALLEST_SLOT))
                 .checked_next_power_of_two()?
@@ -164,21 +173,19 @@ impl<'a> Window<'a> {
         Ok(())
     }
 
-    /// Returns how many pages there is room for in the slot that begins with `first`; `None` where nobody has such a slot.
+    /// Returns how many pages a mapping in the slot that begins with `first` can have; `None` where nobody has such a slot.
     #[must_use]
     pub fn room(&self, first: Page) -> Option<u64> {
         let (number, _) = self.find(first)?;
-        self.arenas[number]
-            .as_ref()
-            .map(|arena| arena.slot_pages - 1)
+        self.arenas[number].as_ref().map(Arena::room)
     }
 
-    /// Returns how many pages the largest slot has room for that nobody has.
+    /// Returns how many pages the largest mapping can have that there is a slot for.
     #[must_use]
     pub fn largest_room(&self) -> u64 {
         let has_free = |arena: &&Arena<'_>| arena.free.next_member(0).is_some();
         let largest = self.arenas.iter().flatten().rfind(has_free);
-        largest.map_or(0, |arena| arena.slot_pages - 1)
+        largest.map_or(0, Arena::room)
     }
 
     /// Finds the slot in use that begins with `first`: the arena's number and the slot's.

@@ -89,6 +89,25 @@ fn report_of_a_request_beyond_the_machine_says_so() {
 }
 
 #[test]
+fn report_says_which_regions_need_neighbours() {
+    for (mib, expected) in [
+        (16, "  wanted     a region of 4096 frames\n"),
+        (
+            17,
+            "  wanted     a region of 4352 frames side by side: only up to 4096 may lie anywhere\n",
+        ),
+    ] {
+        let report = OutOfMemoryReport {
+            layout: layout(mib << 20, 8),
+            heap: Some(heap()),
+            frames: Some(FRAMES),
+            unreported: 0,
+        };
+        assert!(report.to_string().contains(expected), "{report}");
+    }
+}
+
+#[test]
 fn report_says_what_it_cannot_know() {
     let report = OutOfMemoryReport {
         layout: layout(8, 8),

@@ -65,7 +65,7 @@ impl From<NoStack> for SpawnError {
     fn from(error: NoStack) -> Self {
         match error {
             NoStack::TooMany => Self::TooMany,
-            NoStack::OutOfFrames => Self::OutOfMemory,
+            NoStack::OutOfFrames | NoStack::TooLarge => Self::OutOfMemory,
         }
     }
 }

@@ -11,6 +11,8 @@ use kernel::stacks::{self, ExceptionStack};
 use kernel::testing::Test;
 use kernel::tests;
 
+use crate::scattered::Scattered;
+
 /// The tests of this file, in the order in which they run.
 pub(crate) const TESTS: &[Test] = tests! {
     "guarded_stacks";
@@ -20,7 +22,7 @@ pub(crate) const TESTS: &[Test] = tests! {
     frames_balance_whenever_one_looks,
     too_many_stacks_are_refused,
     exceptions_have_guarded_stacks,
-    stack_larger_than_memory_is_refused,
+    stacks_that_are_too_large_are_refused,
     stacks_overflow_into_their_guard => Faults("call stack `deep` has overflowed"),
     large_frames_meet_the_guard => Faults("call stack `wide` has overflowed"),
     stack_has_a_guard_above => Faults("page fault"),
@@ -175,13 +177,21 @@ fn stack_of_an_exception_overflows_into_its_guard() {
     unsafe { core::arch::asm!("int 2") };
 }
 
-fn stack_larger_than_memory_is_refused() {
+fn stacks_that_are_too_large_are_refused() {
     let before = counts();
-    for bytes in [usize::MAX, 1 << 46, 1 << 40] {
-        let error = GuardedStack::new("huge", bytes).expect_err("there is no such memory");
-        assert_eq!(error, NoStack::OutOfFrames);
+    for bytes in [usize::MAX, 1 << 40, (16 << 20) + 1] {
+        let error = GuardedStack::new("huge", bytes).expect_err("it is too large");
+        assert_eq!(error, NoStack::TooLarge);
+        assert_eq!(alloc::format!("{error}"), "a call stack has at most 16 MiB");
     }
+    drop(stack("large", 16 << 20));
     assert_eq!(counts(), before);
+    let scattered = Scattered::new();
+    scattered.keep(100);
+    let error = GuardedStack::new("large", 100 << 12).expect_err("there are no frames for tables");
+    assert_eq!(error, NoStack::OutOfFrames);
+    drop(scattered);
+    assert_eq!(counts().total, before.total);
 }
 
 #[expect(unconditional_recursion, reason = "that is the test")]

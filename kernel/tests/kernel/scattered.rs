@@ -1,21 +1,27 @@
 //! The heap on memory in pieces: the window of virtual addresses, and what is mapped in it.
 
 use alloc::alloc::{alloc, dealloc, realloc};
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::alloc::Layout;
+use core::cell::Cell;
+use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 use core::slice;
 
+use kernel::bench::clock;
 use kernel::memory::frame::Frame;
-use kernel::memory::frame_allocator::{FRAMES_PER_BLOCK, FrameCounts};
+use kernel::memory::frame_allocator::{FRAMES_PER_BLOCK, FrameCounts, RUNS_LOOKED_AT};
 use kernel::memory::heap_source::HEAP;
 use kernel::memory::mapper::{self, UnmapError};
 use kernel::memory::page::{PAGE_SIZE, Page};
 use kernel::memory::page_tables::PageTables;
-use kernel::memory::physical::{counts, frame_pointer, with_frames};
+use kernel::memory::physical::{counts, frame_pointer, memory_map, with_frames};
+use kernel::memory::window::LARGEST_MAPPING;
 use kernel::testing::Test;
-use kernel::tests;
+use kernel::{println, tests};
 use stack_alloc::BLOCK_SIZE;
+use x86_64::instructions::interrupts::without_interrupts;
 
 use crate::heap::free_frames_trimmed;
 
@@ -26,12 +32,15 @@ pub(crate) const TESTS: &[Test] = tests! {
     mappings_grow_and_shrink_in_place,
     mappings_have_unmapped_neighbours,
     mapping_without_enough_frames_changes_nothing,
+    largest_mapping_does_not_grow,
     wrong_unmapping_is_refused,
     vector_on_scattered_memory,
     small_objects_on_scattered_memory,
     realloc_on_scattered_memory,
     alignment_on_scattered_memory,
     largest_region_can_be_had,
+    large_region_behind_many_pieces_is_found,
+    costs_of_regions_are_bounded,
     read_behind_a_mapping => Faults("page fault"),
     read_before_a_mapping => Faults("page fault"),
     read_after_unmapping => Faults("page fault"),
@@ -42,12 +51,12 @@ pub(crate) const TESTS: &[Test] = tests! {
     code_in_a_mapping => Faults("page fault"),
 };
 
-/// All free frames, taken one by one, every second one free again: no two neighbours are free. They come back when it drops.
+/// All free frames, taken one by one, and some of them free again. They come back when it drops.
 ///
 /// What is taken is written down in the frames themselves: each holds the number of the one taken before it.
-struct Scattered {
+pub(crate) struct Scattered {
     /// The last frame taken that is still held.
-    last: Option<Frame>,
+    last: Cell<Option<Frame>>,
     /// How many frames were free before.
     before: u64,
     /// How many page tables there were.
@@ -55,8 +64,13 @@ struct Scattered {
 }
 
 impl Scattered {
-    /// Scatters memory.
-    fn new() -> Self {
+    /// Has every second frame free: no two are neighbours.
+    pub(crate) fn new() -> Self {
+        Self::with(|frame| frame.number().is_multiple_of(2))
+    }
+
+    /// Has those frames free that are to be.
+    fn with(shall_be_free: impl Fn(Frame) -> bool) -> Self {
         let before = free_frames_trimmed();
         let mut last = None;
         let mut all = None;
@@ -66,7 +80,7 @@ impl Scattered {
         }
         while let Some(frame) = all {
             all = read_link(frame);
-            if frame.number().is_multiple_of(2) {
+            if shall_be_free(frame) {
                 assert_eq!(with_frames(|frames| frames.free_frame(frame)), Ok(()));
             } else {
                 write_link(frame, last);
@@ -74,17 +88,25 @@ impl Scattered {
             }
         }
         Self {
-            last,
+            last: Cell::new(last),
             before,
             tables: mapper::table_frames(),
+        }
+    }
+
+    /// Takes more frames, until so many are free.
+    pub(crate) fn keep(&self, frames: u64) {
+        while counts().free > frames {
+            let frame = with_frames(|all| all.allocate_frame()).expect("some are free");
+            write_link(frame, self.last.replace(Some(frame)));
         }
     }
 }
 
 impl Drop for Scattered {
     fn drop(&mut self) {
-        while let Some(frame) = self.last {
-            self.last = read_link(frame);
+        while let Some(frame) = self.last.get() {
+            self.last.set(read_link(frame));
             assert_eq!(with_frames(|frames| frames.free_frame(frame)), Ok(()));
         }
         assert_eq!(free_frames_trimmed(), self.before, "all frames come back");
@@ -208,21 +230,46 @@ fn mappings_have_unmapped_neighbours() {
 }
 
 fn mapping_without_enough_frames_changes_nothing() {
+    let scattered = Scattered::new();
+    scattered.keep(200);
     let (before, tables) = frames_and_tables();
-    let pages = before.free;
     // All frames as pages leave none for the tables.
-    assert!(mapper::map(pages, 1).is_err());
+    assert!(mapper::map(200, 1).is_err());
     assert_eq!(frames_and_tables(), (before, tables));
-    let start = map(10, 1);
+    let start = map(150, 1);
     // SAFETY: the mapping is ours and has so many pages.
-    assert_eq!(unsafe { mapper::resize(start, 10, pages + 5) }, Ok(false));
+    assert_eq!(unsafe { mapper::resize(start, 150, 205) }, Ok(false));
     let taken = before.free - counts().free;
-    assert_eq!(taken, 10 + mapper::table_frames() - tables);
-    unmap(start, 10);
+    assert_eq!(taken, 150 + mapper::table_frames() - tables);
+    unmap(start, 150);
     assert_eq!(counts(), before);
-    for (pages, align) in [(0, 1), (1, 3), (u64::MAX, 1), (1, 1 << 60)] {
+    drop(scattered);
+    for (pages, align) in [
+        (0, 1),
+        (1, 3),
+        (LARGEST_MAPPING + 1, 1),
+        (u64::MAX, 1),
+        (1, 1 << 60),
+    ] {
         assert!(mapper::map(pages, align).is_err(), "{pages} {align}");
     }
+}
+
+fn largest_mapping_does_not_grow() {
+    let before = counts();
+    // In a slot that is larger than that.
+    let start = map(LARGEST_MAPPING - 1, 2 * LARGEST_MAPPING);
+    for (pages, new_pages, can_be) in [
+        (LARGEST_MAPPING - 1, LARGEST_MAPPING + 1, false),
+        (LARGEST_MAPPING - 1, LARGEST_MAPPING, true),
+        (LARGEST_MAPPING, LARGEST_MAPPING + 1, false),
+    ] {
+        // SAFETY: the mapping is ours, so long, and nothing of it is held.
+        let resized = unsafe { mapper::resize(start, pages, new_pages) };
+        assert_eq!(resized, Ok(can_be));
+    }
+    unmap(start, LARGEST_MAPPING);
+    assert_eq!(counts(), before);
 }
 
 fn wrong_unmapping_is_refused() {
@@ -264,26 +311,44 @@ fn vector_on_scattered_memory() {
 }
 
 fn small_objects_on_scattered_memory() {
+    /// An object that keeps the one before. Each page has the start of at least one.
+    struct Link {
+        /// How many there were before.
+        number: u64,
+        /// The one before.
+        before: Option<Box<Self>>,
+        /// Room.
+        _rest: MaybeUninit<[u8; 2400]>,
+    }
     let scattered = Scattered::new();
-    let mut objects: Vec<Vec<u64>> = Vec::new();
+    let (mut last, mut count) = (None, 0);
     while counts().free > 500 {
-        let mut object = Vec::new();
-        if object.try_reserve_exact(300).is_err() || objects.try_reserve(1).is_err() {
+        // SAFETY: the size is not zero.
+        let memory = unsafe { alloc(Layout::new::<Link>()) }.cast::<Link>();
+        if memory.is_null() {
             break;
         }
-        object.extend(objects.len() as u64..objects.len() as u64 + 300);
-        objects.push(object);
+        // SAFETY: memory of that layout, ours, and a box's layout is its value's.
+        last = unsafe {
+            memory.write(Link {
+                number: count,
+                before: last,
+                _rest: MaybeUninit::uninit(),
+            });
+            Some(Box::from_raw(memory))
+        };
+        count += 1;
     }
-    assert!(
-        counts().free < 1000,
-        "{} frames were not of use",
-        counts().free
-    );
-    let intact =
-        |(object, number): (&Vec<u64>, u64)| (number..number + 300).eq(object.iter().copied());
-    assert!(objects.iter().zip(0..).all(intact), "contents were lost");
+    let free = counts().free;
+    assert!(free < 1000, "{free} frames were not of use");
     assert_eq!(HEAP.check(), Ok(()));
-    drop(objects);
+    // Freed one by one: dropping a chain as a whole would recurse.
+    while let Some(link) = last {
+        count -= 1;
+        assert_eq!(link.number, count, "contents were lost");
+        last = link.before;
+    }
+    assert_eq!(count, 0);
     drop(scattered);
 }
 
@@ -297,7 +362,7 @@ fn realloc_on_scattered_memory() {
     let mut start = NonNull::new(first).expect("there is memory");
     write_pattern(start, 300, 3);
     let mut pages = 300;
-    for new_pages in [400, 2000, 5000, 1000, 300, 90, 700] {
+    for new_pages in [400, 2000, 4000, 1000, 300, 90, 700] {
         let kept = pages.min(new_pages);
         // SAFETY: the memory came from the heap with this layout; the new size is not zero.
         let moved = unsafe { realloc(start.as_ptr(), layout(pages), layout(new_pages).size()) };
@@ -333,20 +398,111 @@ fn alignment_on_scattered_memory() {
     drop(scattered);
 }
 
+/// Has the heap give so many bytes, if it can.
+fn can_be_had(bytes: usize) -> bool {
+    Vec::<u8>::new().try_reserve_exact(bytes).is_ok()
+}
+
 fn largest_region_can_be_had() {
+    let limit = usize_of(LARGEST_MAPPING * PAGE_SIZE);
+    // Memory in one piece, or a few.
+    HEAP.trim();
+    let in_a_row = usize_of(counts().blocks_in_a_row) * BLOCK_SIZE;
+    let largest = HEAP.statistics().largest_available;
+    // But for two blocks for the record of the region.
+    assert!(
+        largest > limit && (in_a_row - 2 * BLOCK_SIZE..=in_a_row).contains(&largest),
+        "{largest} bytes"
+    );
+    assert!(can_be_had(largest));
+    // All in pieces: up to the limit.
     let scattered = Scattered::new();
     let largest = HEAP.statistics().largest_available;
-    // All but page tables, and two blocks for the record of the region.
-    let least = (counts().free - counts().free / 64 - 2 * FRAMES_PER_BLOCK) * PAGE_SIZE;
-    assert!(largest as u64 > least, "{largest} bytes");
-    let mut bytes = Vec::<u8>::new();
-    bytes.try_reserve_exact(largest).expect("the heap said so");
-    drop(bytes);
+    assert!(
+        (limit - 2 * BLOCK_SIZE..=limit).contains(&largest),
+        "{largest} bytes"
+    );
+    assert!(can_be_had(largest) && can_be_had(limit) && !can_be_had(limit + 1));
+    // The same, and less than the limit: all but the page tables.
+    scattered.keep(1000);
+    let largest = HEAP.statistics().largest_available as u64;
+    let least = (1000 - PageTables::most_tables(1000) - 2 * FRAMES_PER_BLOCK) * PAGE_SIZE;
+    assert!(largest >= least, "{largest} bytes");
+    assert!(can_be_had(usize_of(largest)));
     let free = counts().free;
     assert!(mapper::map(free - PageTables::most_tables(free) + 1, 1).is_err());
     let largest = mapper::largest();
     unmap(map(largest, 1), largest);
     drop(scattered);
+}
+
+/// Low memory in pieces of a block, more than are looked at; behind them one that is larger than the window would serve.
+fn large_region_behind_many_pieces_is_found() {
+    let map = memory_map().expect("the map is kept at boot");
+    let middle = map.usable_end() / 2;
+    let scattered = Scattered::with(|frame| {
+        let block = frame.number() / FRAMES_PER_BLOCK;
+        block.is_multiple_of(2) || frame.number() > middle
+    });
+    assert!(counts().whole_blocks > counts().blocks_in_a_row + RUNS_LOOKED_AT as u64);
+    let largest = HEAP.statistics().largest_available;
+    assert!(
+        largest > usize_of(LARGEST_MAPPING * PAGE_SIZE),
+        "{largest} bytes"
+    );
+    assert!(can_be_had(largest));
+    drop(scattered);
+}
+
+/// Prints what regions cost. The figures in the documentation of mapper and source are from here, in instructions:
+///
+/// ```sh
+/// STACK_ALLOC_ICOUNT=true STACK_ALLOC_MEM=2G STACK_ALLOC_BOOT=bios cargo test --release -- --nocapture costs
+/// ```
+fn costs_of_regions_are_bounded() {
+    /// Instructions of a release build that the largest mapping may take, however frames are scattered.
+    const MOST: u64 = 900_000;
+    /// Returns what the clock says to `body`.
+    fn cost<T>(body: impl FnOnce() -> T) -> (T, u64) {
+        without_interrupts(|| {
+            let start = clock::now();
+            let result = body();
+            (result, clock::now() - start)
+        })
+    }
+    let is_exact = without_interrupts(clock::counts_instructions) && !cfg!(debug_assertions);
+    for mib in [1, 10, 100, 1000] {
+        let take = || with_frames(|all| all.allocate_region(mib * 256, 1));
+        if let (Ok(region), taken) = cost(take) {
+            let (freed, given_back) = cost(|| with_frames(|all| all.free_region(region)));
+            assert_eq!(freed, Ok(()));
+            println!("neighbours, {mib} MiB: {taken} to take, {given_back} to give back");
+            assert!(!is_exact || taken.max(given_back) < 2000 + 100 * mib);
+        }
+    }
+    // Those whose number has none of these bits are free.
+    for (name, bits) in [
+        ("every second block", FRAMES_PER_BLOCK),
+        ("every second frame", 1),
+        ("a frame of each block", FRAMES_PER_BLOCK - 1),
+    ] {
+        let scattered = Scattered::with(|frame| frame.number() & bits == 0);
+        let search = || with_frames(|all| all.allocate_region(LARGEST_MAPPING + 1, 1));
+        let (found, searched) = cost(search);
+        assert!(found.is_err(), "they are no neighbours");
+        println!("{name}: {searched} to search in vain");
+        assert!(!is_exact || searched < 5000);
+        for pages in [1, 64, 256, 1024, LARGEST_MAPPING] {
+            if pages > mapper::largest() {
+                continue;
+            }
+            let (start, mapped) = cost(|| map(pages, 1));
+            let ((), unmapped) = cost(|| unmap(start, pages));
+            println!("{name}, {pages} pages: {mapped} to map, {unmapped} to unmap");
+            assert!(!is_exact || mapped.max(unmapped) < MOST);
+        }
+        drop(scattered);
+    }
 }
 
 /// Reads a byte that should not be there.
