@@ -115,6 +115,10 @@ impl Serial {
     const FIRST_LINE: &str = "@image 0x";
     /// How messages about tests start.
     const TEST_LINE: &str = "@test ";
+    /// The longest line: a longer one is cut, so that what never ends does not fill the memory.
+    const LONGEST_LINE: usize = 64 * 1024;
+    /// The most that is kept of what comes before the kernel: its end.
+    const KEPT_OF_FIRMWARE: usize = 64 * 1024;
     /// The longest prompt that is looked for, with its escape codes.
     const LONGEST_PROMPT: usize = 64;
 
@@ -123,7 +127,7 @@ impl Serial {
         let mut lines = Vec::new();
         for &byte in bytes {
             self.open_line.push(byte);
-            if byte == b'\n' {
+            if byte == b'\n' || self.open_line.len() >= Self::LONGEST_LINE {
                 let line = core::mem::take(&mut self.open_line);
                 self.given_out = 0;
                 self.is_prompt = false;
@@ -188,6 +192,15 @@ impl Serial {
             && without_escapes(&self.open_line) == PROMPT
     }
 
+    /// Keeps a line from before the kernel, and lets the first ones go where there are too many.
+    fn keep_firmware(&mut self, line: &[u8]) {
+        self.firmware.extend(line);
+        let surplus = self.firmware.len().saturating_sub(Self::KEPT_OF_FIRMWARE);
+        if surplus > Self::KEPT_OF_FIRMWARE {
+            self.firmware.drain(..surplus);
+        }
+    }
+
     /// Sorts a whole line.
     fn end_line(&mut self, line: &[u8], lines: &mut Vec<Line>) {
         let text = String::from_utf8_lossy(line);
@@ -201,7 +214,7 @@ impl Serial {
                     self.is_kernel = true;
                     lines.push(Line::Control(Control::Image(address)));
                 }
-                _ => self.firmware.extend(line),
+                _ => self.keep_firmware(line),
             }
         } else if text.starts_with(CONTROL_PREFIX) {
             let control = Control::parse(text);
@@ -358,6 +371,24 @@ mod tests {
             Control::parse("@test message src/x.rs:1:2: left is not right"),
             Control::Message("src/x.rs:1:2: left is not right".to_owned())
         );
+    }
+
+    #[test]
+    fn flood_keeps_its_end_and_endless_lines_are_cut() {
+        let mut serial = Serial::default();
+        for _ in 0..100 {
+            serial.feed(&[b'x'; Serial::LONGEST_LINE / 2]);
+            serial.feed(b"\nbooting\n");
+        }
+        assert!(serial.firmware.len() <= 2 * Serial::KEPT_OF_FIRMWARE);
+        assert!(serial.firmware_tail().ends_with("\nbooting"));
+        let mut serial = with_kernel();
+        let piece = [b'x'; Serial::LONGEST_LINE / 2];
+        assert_eq!(serial.feed(&piece), []);
+        assert_eq!(serial.take_open_text(), piece);
+        let line = "x".repeat(Serial::LONGEST_LINE);
+        assert_eq!(serial.feed(&piece), [text(&line)]);
+        assert_eq!(serial.feed(b"x\n"), [text("x")]);
     }
 
     #[test]

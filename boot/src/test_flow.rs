@@ -10,6 +10,9 @@
 use crate::outcome::Outcome;
 use crate::serial::Control;
 
+/// The most lines that are kept of what a test prints: the last ones.
+const KEPT_LINES: usize = 10_000;
+
 /// One start of the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Boot {
@@ -126,8 +129,10 @@ impl TestFlow {
             self.last.is_some(),
             self.finished.last_mut(),
         ) {
-            (Some(test), _, _) => test.output.push(line),
-            (None, true, Some(failed)) if failed.failure.is_some() => failed.output.push(line),
+            (Some(test), _, _) => keep(&mut test.output, line),
+            (None, true, Some(failed)) if failed.failure.is_some() => {
+                keep(&mut failed.output, line);
+            }
             _ => {}
         }
     }
@@ -277,6 +282,14 @@ impl TestFlow {
             failure,
             output,
         });
+    }
+}
+
+/// Adds a line, and lets the first ones go where they are too many.
+fn keep(lines: &mut Vec<String>, line: String) {
+    lines.push(line);
+    if lines.len() >= 2 * KEPT_LINES {
+        lines.drain(..KEPT_LINES);
     }
 }
 

@@ -78,6 +78,20 @@ fn failed_test_keeps_its_message_and_output() {
 }
 
 #[test]
+fn flood_of_a_test_keeps_its_end() {
+    let mut flow = TestFlow::new(false);
+    let flood: String = (0..5 * super::KEPT_LINES)
+        .map(|number| format!("line {number}\n"))
+        .collect();
+    let console = format!("{PLAN}@test start a\n{flood}@test fail a\n{flood}");
+    play(&mut flow, &console, &Outcome::Panicked);
+    let output = &flow.finished()[0].output;
+    assert!((super::KEPT_LINES..2 * super::KEPT_LINES).contains(&output.len()));
+    let last = format!("line {}", 5 * super::KEPT_LINES - 1);
+    assert_eq!(output.last(), Some(&last));
+}
+
+#[test]
 fn crash_fails_its_test_and_the_rest_goes_on() {
     for crash in [Outcome::Panicked, Outcome::TripleFault, Outcome::Passed] {
         let mut flow = TestFlow::new(false);
