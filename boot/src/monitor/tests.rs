@@ -134,10 +134,12 @@ fn refusal_says_what_qemu_said() {
 
 #[test]
 fn monitor_that_hangs_up_costs_the_job_alone() {
-    let (monitor, events, _qemu) = with_qemu(&[GREETING, r#"{"return": {}}"#]);
+    let (monitor, events, qemu) = with_qemu(&[GREETING, r#"{"return": {}}"#]);
     monitor.start(Job::Nmi(1));
     let refusal = result(&events).expect_err("nobody injects");
     assert!(refusal.contains("inject-nmi"), "{refusal}");
+    // It listens no longer.
+    qemu.join().expect("no panic");
     // The next one tries again, and finds nobody.
     monitor.start(Job::Nmi(1));
     assert_eq!(
