@@ -104,6 +104,7 @@ impl Machine {
         let monitor = Monitor::new(events.sender.clone());
         let mut child = Command::new(own)
             .arg("leash")
+            .arg(std::process::id().to_string())
             .arg(qemu)
             .args(arguments)
             .args(monitor.flags())

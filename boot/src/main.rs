@@ -74,6 +74,7 @@ use output::{note, say};
 const EXIT_TROUBLE: u8 = 2;
 
 fn main() -> ExitCode {
+    leash::remember_parent();
     terminal::restore_on_panic();
     match run(options::parse()) {
         Ok(code) => ExitCode::from(code),
@@ -107,6 +108,6 @@ fn run(command: Command) -> anyhow::Result<u8> {
         },
         Command::Gdb(gdb) => gdb::attach(&gdb.elf),
         Command::Tally(tally) => tally::run(&tally.logs),
-        Command::Leash(leash) => leash::hold(&leash.command),
+        Command::Leash(leash) => leash::hold(&leash),
     }
 }

@@ -328,6 +328,9 @@ pub(crate) struct TallyOptions {
 /// `boot leash`
 #[derive(Args, Debug)]
 pub(crate) struct LeashOptions {
+    /// The process with which the command shall die
+    #[arg(value_parser = clap::value_parser!(i32).range(1..))]
+    pub(crate) parent: i32,
     /// The command and its arguments
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) command: Vec<OsString>,

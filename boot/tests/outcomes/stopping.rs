@@ -6,8 +6,8 @@ use std::thread;
 
 use rustix::process::{Signal, kill_process};
 
-use super::run_kernel;
 use super::session::{Running, find, run};
+use super::{boot, folder, run_kernel};
 
 /// Waits until no QEMU with this name is left.
 #[track_caller]
@@ -37,7 +37,7 @@ fn interrupt_is_130_and_takes_qemu_along() {
 fn killed_program_takes_qemu_along() {
     let mut command = run_kernel(&[]);
     // Who is killed leaves temporary files behind.
-    command.env("TMPDIR", super::folder("killed"));
+    command.env("TMPDIR", folder("killed"));
     let running = Running::until_ready(command, "killed");
     running.qemu();
     running.signal(Signal::KILL);
@@ -52,6 +52,19 @@ fn killed_qemu_is_125() {
     let running = Running::until_ready(run_kernel(&[]), "killed-qemu");
     kill_process(running.qemu(), Signal::KILL).expect("can send a signal");
     assert_eq!(running.wait().0.code(), Some(125));
+}
+
+#[test]
+fn program_on_a_leash_runs_for_its_parent_alone() {
+    let own = std::process::id().to_string();
+    let file = folder("leash").join("made");
+    let file = file.to_string_lossy();
+    // As if the parent had died, and another one had taken its place.
+    let other = rustix::process::getppid().map_or(0, |parent| parent.as_raw_nonzero().get());
+    run(boot(&["leash", &other.to_string(), "touch", &file]), "").must_be(2, "has ended");
+    assert!(!std::path::Path::new(&*file).exists());
+    run(boot(&["leash", &own, "touch", &file]), "").must_be(0, "");
+    assert!(std::path::Path::new(&*file).exists());
 }
 
 #[test]
