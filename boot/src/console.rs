@@ -1,6 +1,5 @@
 //! A run for a human or a pipe: the serial console on this terminal, then the outcome.
 
-use core::time::Duration;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,9 +8,11 @@ use std::time::Instant;
 use anyhow::Context;
 
 use crate::escape::EscapeFilter;
+use crate::events::{Event, Events};
 use crate::feed::Gate;
 use crate::firmware::{self, Ovmf};
-use crate::machine::{Event, Events, Machine};
+use crate::limits::Limits;
+use crate::machine::Machine;
 use crate::monitor::{self, Job};
 use crate::options::{Accelerator, Firmware, LogLevel, MachineOptions, RunOptions};
 use crate::outcome::Outcome;
@@ -38,13 +39,13 @@ pub(crate) fn run(options: &RunOptions) -> anyhow::Result<u8> {
                 ovmf: ovmf.as_ref(),
                 arguments: options.log.map_or("", LogLevel::argument),
             };
-            let events = Events::new()?;
+            let mut events = Events::new()?;
             let mut console = Console::new(options, Symbols::new(&options.elf, &content))?;
             announce(options);
             leash::follow_parent();
             let keys = KeyByKey::enter();
             let outcome = console.watch(
-                Machine::start(&program, qemu::arguments(machine, &boot), &events)?,
+                Machine::start(&program, qemu::arguments(machine, &boot), &mut events)?,
                 &events,
             );
             drop(keys);
@@ -121,28 +122,6 @@ fn announce(options: &RunOptions) {
     }
 }
 
-/// A time that a run may not go beyond.
-struct Limit {
-    /// The moment.
-    end: Instant,
-    /// How long it was from the beginning of what is limited.
-    length: Duration,
-    /// What is limited.
-    during: &'static str,
-}
-
-impl Limit {
-    /// A limit of so many seconds from `start`.
-    fn new(start: Instant, seconds: u64, during: &'static str) -> Self {
-        let length = Duration::from_secs(seconds);
-        Self {
-            end: start + length,
-            length,
-            during,
-        }
-    }
-}
-
 /// The serial console on this terminal.
 struct Console<'a> {
     /// What the user asked for.
@@ -159,8 +138,8 @@ struct Console<'a> {
     shown: usize,
     /// The gate of the standard input, once that is connected.
     gate: Option<Arc<Gate>>,
-    /// When the machine was started, or reset last.
-    boot_start: Instant,
+    /// How long the run may take.
+    limits: Limits,
     /// The kernel has asked for a reboot and was not heard of since.
     is_rebooting: bool,
     /// Everything the serial port said, for later.
@@ -171,6 +150,8 @@ impl<'a> Console<'a> {
     /// Makes the console.
     fn new(options: &'a RunOptions, symbols: Symbols) -> anyhow::Result<Self> {
         let path = log_path(options)?;
+        // A debugger may stop a boot for as long as it likes.
+        let boot_limit = (!options.machine.gdb).then_some(options.machine.boot_limit);
         Ok(Self {
             options,
             serial: Serial::default(),
@@ -179,7 +160,7 @@ impl<'a> Console<'a> {
             style: style::stdout(clap::ColorChoice::Auto),
             shown: 0,
             gate: None,
-            boot_start: Instant::now(),
+            limits: Limits::new(Instant::now(), options.limit, boot_limit),
             is_rebooting: false,
             log: std::fs::File::create(&path)
                 .with_context(|| format!("cannot write {}", path.display()))?,
@@ -188,15 +169,15 @@ impl<'a> Console<'a> {
 
     /// Shows what the machine says until it ends, is stopped or runs out of time.
     fn watch(&mut self, machine: Machine, events: &Events) -> anyhow::Result<Outcome> {
-        let start = Instant::now();
-        self.boot_start = start;
         loop {
-            let limit = self.limit(start);
-            match events.next(limit.as_ref().map(|limit| limit.end)) {
-                Event::Output(bytes) => {
+            let limit = self.limits.next(self.serial.is_kernel());
+            match events.next(limit.map(|limit| limit.end)) {
+                Event::Output(bytes, receipt) => {
                     drop(self.log.write_all(&bytes));
                     self.show(&bytes, &machine)?;
+                    output::give(receipt);
                 }
+                Event::Unwritable(kind) => return Err(output::unwritable(kind.into())),
                 Event::JobDone(job, result) => monitor::report(&job, &result),
                 Event::OutputEnd => {
                     let mut outcome = machine.wait()?;
@@ -210,12 +191,12 @@ impl<'a> Console<'a> {
                     return Ok(outcome);
                 }
                 Event::Signal(signal) => {
-                    machine.kill(events);
+                    machine.kill();
                     self.end_open_line();
                     return Ok(Outcome::Interrupted { signal });
                 }
                 Event::Timeout => {
-                    let complaint = machine.kill(events);
+                    let complaint = machine.kill();
                     self.end_open_line();
                     if !complaint.is_empty() {
                         note!("QEMU said: {complaint}");
@@ -231,26 +212,6 @@ impl<'a> Console<'a> {
                 }
             }
         }
-    }
-
-    /// Returns the limit that ends first in a run that began at `start`.
-    fn limit(&self, start: Instant) -> Option<Limit> {
-        let whole = self
-            .options
-            .limit
-            .map(|seconds| Limit::new(start, seconds, "of running"));
-        if self.serial.is_kernel() || self.options.machine.gdb {
-            return whole;
-        }
-        let boot = Limit::new(
-            self.boot_start,
-            self.options.machine.boot_limit,
-            "before the kernel's first line",
-        );
-        whole
-            .into_iter()
-            .chain([boot])
-            .min_by_key(|limit| limit.end)
     }
 
     /// Shows new output.
@@ -291,7 +252,7 @@ impl<'a> Console<'a> {
             Control::Reboot => {
                 note!("Starting the machine again, as the kernel asks.");
                 self.is_rebooting = true;
-                self.boot_start = Instant::now();
+                self.limits.reset(Instant::now());
                 if let Some(gate) = &self.gate {
                     gate.pause();
                 }

@@ -3,21 +3,23 @@
 //! Whatever happens to this program, QEMU ends with it: a dropped [`Machine`] is killed, and a killed program takes QEMU
 //! along (see [`crate::leash`]).
 
+use core::time::Duration;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
-use std::thread::{self, JoinHandle};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
 use std::time::Instant;
 
 use anyhow::Context;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
-use signal_hook::iterator::Signals;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 use crate::ask::Request;
+use crate::complaints::Complaints;
+use crate::events::{Event, Events, Receipt, Reporter};
 use crate::feed::{self, Gate, Portion};
 use crate::monitor::{Job, Monitor};
 use crate::outcome::Outcome;
@@ -26,59 +28,11 @@ use crate::output::note;
 /// How many pieces of input may wait for the guest to take them.
 const WAITING_PIECES: usize = 16;
 
-/// Something happened outside.
-#[derive(Debug)]
-pub(crate) enum Event {
-    /// QEMU wrote to the serial console.
-    Output(Vec<u8>),
-    /// QEMU closed the serial console: it is ending.
-    OutputEnd,
-    /// QEMU's monitor has done a job, or could not.
-    JobDone(Job, anyhow::Result<()>),
-    /// This program got a signal.
-    Signal(i32),
-    /// The deadline came first.
-    Timeout,
-}
+/// How long a QEMU that has closed its output may take to end.
+const END_LIMIT: Duration = Duration::from_secs(5);
 
-/// The one queue of events, which outlives the machines of a test run.
-#[derive(Debug)]
-pub(crate) struct Events {
-    /// For the threads that wait outside.
-    sender: Sender<Event>,
-    /// For the main thread.
-    receiver: Receiver<Event>,
-}
-
-impl Events {
-    /// Makes the queue. From now on signals are events.
-    pub(crate) fn new() -> anyhow::Result<Self> {
-        let (sender, receiver) = channel();
-        let mut signals =
-            Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM]).context("cannot watch for signals")?;
-        let to_main = sender.clone();
-        thread::spawn(move || {
-            for signal in signals.forever() {
-                drop(to_main.send(Event::Signal(signal)));
-            }
-        });
-        Ok(Self { sender, receiver })
-    }
-
-    /// Waits for the next event, no longer than until `deadline`.
-    pub(crate) fn next(&self, deadline: Option<Instant>) -> Event {
-        let received = match deadline {
-            None => self
-                .receiver
-                .recv()
-                .map_err(|_| RecvTimeoutError::Disconnected),
-            Some(deadline) => self
-                .receiver
-                .recv_timeout(deadline.saturating_duration_since(Instant::now())),
-        };
-        received.unwrap_or(Event::Timeout)
-    }
-}
+/// How long the last of QEMU's own messages may take to arrive behind its end.
+const COMPLAINT_LIMIT: Duration = Duration::from_secs(1);
 
 /// A running QEMU.
 #[derive(Debug)]
@@ -89,8 +43,10 @@ pub(crate) struct Machine {
     typist: SyncSender<Vec<u8>>,
     /// QEMU's monitor.
     monitor: Monitor,
-    /// The thread that collects QEMU's own messages.
-    complaints: Option<JoinHandle<String>>,
+    /// QEMU's own messages.
+    complaints: Option<Complaints>,
+    /// The process, and all that it has started, was ended.
+    is_ended: bool,
 }
 
 impl Machine {
@@ -98,17 +54,19 @@ impl Machine {
     pub(crate) fn start(
         qemu: &Path,
         arguments: Vec<OsString>,
-        events: &Events,
+        events: &mut Events,
     ) -> anyhow::Result<Self> {
+        let reporter = events.reporter();
         let own = std::env::current_exe().context("cannot find out where this program lies")?;
-        let monitor = Monitor::new(events.sender.clone());
+        let monitor = Monitor::new(reporter.clone());
         let mut child = Command::new(own)
             .arg("leash")
             .arg(std::process::id().to_string())
             .arg(qemu)
             .args(arguments)
             .args(monitor.flags())
-            // A group of its own: Ctrl-C is for this program, which then ends QEMU in good order.
+            // A group of its own: Ctrl-C is for this program, which then ends QEMU in good order, and with it whatever a
+            // program that stands for QEMU has started.
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -116,13 +74,9 @@ impl Machine {
             .spawn()
             .with_context(|| format!("cannot start {}", qemu.display()))?;
         if let Some(output) = child.stdout.take() {
-            let sender = events.sender.clone();
-            thread::spawn(move || pass_output(output, &sender));
+            thread::spawn(move || pass_output(output, &reporter));
         }
-        let complaints = child
-            .stderr
-            .take()
-            .map(|stream| thread::spawn(move || collect(stream)));
+        let complaints = child.stderr.take().map(Complaints::collect);
         let (typist, pieces) = sync_channel(WAITING_PIECES);
         if let Some(input) = child.stdin.take() {
             thread::spawn(move || type_in(input, &pieces));
@@ -132,6 +86,7 @@ impl Machine {
             monitor,
             qemu: child,
             complaints,
+            is_ended: false,
         })
     }
 
@@ -177,57 +132,81 @@ impl Machine {
         }
     }
 
-    /// Waits for a QEMU that has closed its output, and says how the run ended.
+    /// Waits for a QEMU that has closed its output, and says how the run ended. One that does not end is ended.
     pub(crate) fn wait(mut self) -> anyhow::Result<Outcome> {
+        let deadline = Instant::now() + END_LIMIT;
+        while self.is_running() {
+            if Instant::now() > deadline {
+                note!(
+                    "QEMU has closed the serial console but did not end within {} s.",
+                    END_LIMIT.as_secs()
+                );
+                break;
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+        self.end();
+        // It has ended: this returns its status.
         let status = self.qemu.wait().context("cannot wait for QEMU")?;
-        let complaint = self
-            .complaints
-            .take()
-            .and_then(|thread| thread.join().ok())
-            .unwrap_or_default();
-        Ok(Outcome::from_status(status, &complaint))
+        Ok(Outcome::from_status(status, &self.complaint()))
     }
 
     /// Ends QEMU and returns what it had complained about.
-    pub(crate) fn kill(mut self, events: &Events) -> String {
-        drop(self.qemu.kill());
-        drop(self.qemu.wait());
-        while !matches!(events.next(None), Event::OutputEnd) {}
+    pub(crate) fn kill(mut self) -> String {
+        self.end();
+        self.complaint()
+    }
+
+    /// Says whether the process has not ended. It stays there to be waited for, and so does its number.
+    fn is_running(&self) -> bool {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        matches!(
+            waitid(WaitId::Pid(Pid::from_child(&self.qemu)), options),
+            Ok(None)
+        )
+    }
+
+    /// Ends the process and those that it has started, unless that was done. Its number belongs to it until it is waited for,
+    /// so nobody else is hit.
+    fn end(&mut self) {
+        if !core::mem::replace(&mut self.is_ended, true) {
+            let _ = kill_process_group(Pid::from_child(&self.qemu), Signal::KILL);
+            drop(self.qemu.wait());
+        }
+    }
+
+    /// Returns what QEMU, which has ended, had complained about.
+    fn complaint(&self) -> String {
         self.complaints
-            .take()
-            .and_then(|thread| thread.join().ok())
+            .as_ref()
+            .map(|complaints| complaints.take(COMPLAINT_LIMIT))
             .unwrap_or_default()
     }
 }
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        // Fails where QEMU has ended already, which is as good.
-        drop(self.qemu.kill());
-        drop(self.qemu.wait());
+        self.end();
     }
 }
 
-/// Makes events of what QEMU writes.
-fn pass_output(mut output: ChildStdout, events: &Sender<Event>) {
+/// Makes events of what QEMU writes: reads a piece, and the next one when that was dealt with. Meanwhile QEMU has to wait,
+/// as it would for a slow serial line.
+fn pass_output(mut output: ChildStdout, reporter: &Reporter) {
     let mut buffer = [0; 4096];
     loop {
         match output.read(&mut buffer) {
-            Ok(count @ 1..) => drop(events.send(Event::Output(buffer[..count].to_vec()))),
-            Ok(0) => break,
+            Ok(count @ 1..) => {
+                let (receipt, given) = Receipt::new();
+                reporter.report(Event::Output(buffer[..count].to_vec(), receipt));
+                // An error, always, when the receipt is dropped.
+                let _ = given.recv();
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => break,
+            Ok(0) | Err(_) => break,
         }
     }
-    drop(events.send(Event::OutputEnd));
-}
-
-/// Collects what QEMU writes to its error output.
-fn collect(mut stream: ChildStderr) -> String {
-    let mut bytes = Vec::new();
-    // What was read before an error is still worth showing.
-    drop(stream.read_to_end(&mut bytes));
-    String::from_utf8_lossy(&bytes).trim().to_owned()
+    reporter.report(Event::OutputEnd);
 }
 
 /// Types pieces in, one after the other. QEMU takes bytes only as the guest does, so nothing is lost.

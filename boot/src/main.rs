@@ -13,7 +13,10 @@
 //! | [`firmware`] | where OVMF, the UEFI firmware, lies on this machine |
 //! | [`qemu`] | QEMU's command line |
 //! | [`leash`] | how QEMU dies with this program |
+//! | [`events`] | what happens outside, in one queue |
+//! | [`limits`] | how long a run may take |
 //! | [`machine`] | one QEMU process: its output, its input, its end |
+//! | [`complaints`] | what QEMU writes to its error output |
 //! | [`monitor`] | QEMU's monitor: NMIs, pictures of the screen, resets |
 //! | [`feed`] | when the standard input may be passed on to the kernel |
 //! | [`ask`] | what the kernel can ask for |
@@ -28,6 +31,7 @@
 //! | [`screenshot`] | a run that ends with a picture of the screen |
 //! | [`png`] | the size of a picture |
 //! | [`output`] | writing to the standard output, which may be closed |
+//! | [`writer`] | the thread that writes while a machine runs |
 //! | [`style`] | colour, where it is wanted |
 //! | [`tally`] | the sum of several test runs' results |
 //! | [`gdb`] | gdb, attached with symbols |
@@ -36,14 +40,17 @@
 #![forbid(unsafe_code)]
 
 mod ask;
+mod complaints;
 mod console;
 mod disk_image;
 mod escape;
+mod events;
 mod feed;
 mod firmware;
 mod gdb;
 mod kernel_elf;
 mod leash;
+mod limits;
 mod machine;
 mod memory_size;
 mod monitor;
@@ -64,7 +71,9 @@ mod tally;
 mod terminal;
 mod test_flow;
 mod test_run;
+mod writer;
 
+use core::time::Duration;
 use std::process::ExitCode;
 
 use options::{Command, RunnerKind};
@@ -73,10 +82,16 @@ use output::{note, say};
 /// Trouble before QEMU starts: a bad flag, no firmware, no kernel.
 const EXIT_TROUBLE: u8 = 2;
 
+/// How long who reads our output may take behind a run that was stopped.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 fn main() -> ExitCode {
     leash::remember_parent();
     terminal::restore_on_panic();
-    match run(options::parse()) {
+    let result = run(options::parse());
+    let was_stopped = matches!(result, Ok(code) if outcome::is_stop(code));
+    let written = output::finish(was_stopped.then_some(PATIENCE));
+    match result.and_then(|code| written.map(|()| code)) {
         Ok(code) => ExitCode::from(code),
         Err(error) if error.is::<output::Closed>() => ExitCode::from(output::EXIT_CLOSED),
         Err(error) => {

@@ -18,7 +18,7 @@ use anyhow::{Context, bail};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::machine::Event;
+use crate::events::{Event, Reporter};
 use crate::output::note;
 
 /// How long QEMU may take for an answer.
@@ -72,8 +72,8 @@ pub(crate) struct Monitor {
 }
 
 impl Monitor {
-    /// Makes the folder for the socket, and the thread. How each job ends will be in `events`.
-    pub(crate) fn new(events: Sender<Event>) -> Self {
+    /// Makes the folder for the socket, and the thread. How each job ends will be reported.
+    pub(crate) fn new(reporter: Reporter) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("stack_alloc-")
             .tempdir()
@@ -81,7 +81,7 @@ impl Monitor {
             .filter(|folder| socket(folder.path()).as_os_str().len() <= LONGEST_SOCKET_PATH);
         let path = folder.as_ref().map(|folder| socket(folder.path()));
         let (jobs, to_do) = channel();
-        thread::spawn(move || work(path.as_deref(), &to_do, &events));
+        thread::spawn(move || work(path.as_deref(), &to_do, &reporter));
         Self { folder, jobs }
     }
 
@@ -121,7 +121,7 @@ fn doubled_commas(path: &Path) -> OsString {
 }
 
 /// Does jobs until there is nobody left to give any.
-fn work(socket: Option<&Path>, jobs: &Receiver<Job>, events: &Sender<Event>) {
+fn work(socket: Option<&Path>, jobs: &Receiver<Job>, reporter: &Reporter) {
     let mut connection = None;
     while let Ok(job) = jobs.recv() {
         let result = run(socket, &mut connection, &job);
@@ -129,7 +129,7 @@ fn work(socket: Option<&Path>, jobs: &Receiver<Job>, events: &Sender<Event>) {
             // What comes next on it is anybody's guess.
             connection = None;
         }
-        drop(events.send(Event::JobDone(job, result)));
+        reporter.report(Event::JobDone(job, result));
     }
 }
 

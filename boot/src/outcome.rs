@@ -18,6 +18,17 @@ use std::process::ExitStatus;
 
 use crate::protocol::Exit;
 
+/// The exit code of a run that was out of time.
+const EXIT_TIMED_OUT: u8 = 124;
+
+/// What the number of a signal is added to.
+const EXIT_SIGNAL: u8 = 128;
+
+/// Says whether an exit code is that of a run that was stopped, by a limit or a signal, before it had ended by itself.
+pub(crate) fn is_stop(exit_code: u8) -> bool {
+    exit_code == EXIT_TIMED_OUT || exit_code > EXIT_SIGNAL
+}
+
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
@@ -101,9 +112,11 @@ impl Outcome {
             Self::Failed(code) => *code,
             Self::Panicked => 101,
             Self::TripleFault => 102,
-            Self::TimedOut { .. } => 124,
+            Self::TimedOut { .. } => EXIT_TIMED_OUT,
             Self::Reset | Self::QemuMissing { .. } | Self::QemuFailed { .. } => 125,
-            Self::Interrupted { signal } => u8::try_from(128 + signal).unwrap_or(u8::MAX),
+            Self::Interrupted { signal } => {
+                u8::try_from(i32::from(EXIT_SIGNAL) + signal).unwrap_or(u8::MAX)
+            }
         }
     }
 
@@ -226,6 +239,17 @@ mod tests {
         let mut codes: Vec<u8> = outcomes.iter().map(Outcome::exit_code).collect();
         codes.dedup();
         assert_eq!(codes, [0, 1, 101, 102, 124, 125, 130]);
+    }
+
+    #[test]
+    fn stopped_runs_are_told_from_those_that_ended_by_themselves() {
+        for signal in [1, 2, 3, 15] {
+            assert!(is_stop(Outcome::Interrupted { signal }.exit_code()));
+        }
+        assert!(is_stop(124));
+        for code in [0, 1, 63, 101, 102, 125] {
+            assert!(!is_stop(code), "{code}");
+        }
     }
 
     #[test]

@@ -8,13 +8,15 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 
-use crate::machine::{Event, Events, Machine};
+use crate::events::{Event, Events};
+use crate::limits::{Limit, Limits};
+use crate::machine::Machine;
 use crate::monitor::{self, Job};
 use crate::options::ScreenshotOptions;
 use crate::outcome::Outcome;
 use crate::output::note;
 use crate::serial::{Control, Line, Serial};
-use crate::{console, disk_image, kernel_elf, leash, png, qemu, style};
+use crate::{console, disk_image, kernel_elf, leash, output, png, qemu, style};
 
 /// How long the kernel may draw behind its last prompt.
 const DRAWING_TIME: Duration = Duration::from_secs(1);
@@ -54,16 +56,19 @@ pub(crate) fn run(options: &ScreenshotOptions) -> anyhow::Result<u8> {
         arguments: "",
     };
     note!("Booting with {}.", console::describe(&machine));
+    let mut events = Events::new()?;
     leash::follow_parent();
-    let events = Events::new()?;
     let session = Session {
-        machine: Machine::start(&program, qemu::arguments(&machine, &boot), &events)?,
+        limits: Limits::new(
+            Instant::now(),
+            Some(options.limit),
+            Some(machine.boot_limit),
+        ),
+        machine: Machine::start(&program, qemu::arguments(&machine, &boot), &mut events)?,
         typed: None,
         commands: commands(&options.commands),
         progress: Progress::Booting,
         is_rebooting: false,
-        limit: Duration::from_secs(options.limit),
-        boot_limit: Duration::from_secs(machine.boot_limit),
     };
     let picture = tempfile::Builder::new()
         .prefix("stack_alloc-")
@@ -134,38 +139,29 @@ struct Session {
     /// The kernel has asked for a reboot and was not heard of since.
     is_rebooting: bool,
     /// How long the run may take.
-    limit: Duration,
-    /// How long it may take to the kernel's first line.
-    boot_limit: Duration,
+    limits: Limits,
 }
 
 impl Session {
     /// Runs until the picture is in the file, and then ends the machine; returns an outcome where something came in between.
     fn watch(mut self, events: &Events, picture: &Path) -> anyhow::Result<Option<Outcome>> {
-        let start = Instant::now();
         let mut serial = Serial::default();
-        let limit = self.limit;
         loop {
-            let limit = match self.progress {
-                Progress::Booting => limit.min(self.boot_limit),
-                _ => limit,
-            };
-            let end = match self.progress {
-                Progress::Drawing(end) => end.min(start + limit),
-                _ => start + limit,
-            };
-            match events.next(Some(end)) {
-                Event::Output(bytes) => {
+            let limit = self.limits.next(serial.is_kernel());
+            match events.next(self.deadline(limit)) {
+                Event::Output(bytes, receipt) => {
                     for line in serial.feed(&bytes) {
                         self.take(line)?;
                     }
+                    output::give(receipt);
                 }
-                Event::Timeout if matches!(self.progress, Progress::Drawing(_)) => {
+                Event::Unwritable(kind) => return Err(output::unwritable(kind.into())),
+                Event::Timeout if self.is_drawn(limit) => {
                     self.progress = Progress::Writing;
                     self.machine.start_job(Job::Screenshot(picture.to_owned()));
                 }
                 Event::JobDone(Job::Screenshot(_), result) => {
-                    self.machine.kill(events);
+                    self.machine.kill();
                     return result
                         .map(|()| None)
                         .context("QEMU's monitor cannot take a picture of the screen");
@@ -173,16 +169,31 @@ impl Session {
                 Event::JobDone(job, result) => monitor::report(&job, &result),
                 Event::OutputEnd => return self.machine.wait().map(Some),
                 Event::Signal(signal) => {
-                    self.machine.kill(events);
+                    self.machine.kill();
                     return Ok(Some(Outcome::Interrupted { signal }));
                 }
                 Event::Timeout => {
+                    let limit = limit.map(|limit| limit.length).unwrap_or_default();
                     let during = self.whereabouts();
-                    self.machine.kill(events);
+                    self.machine.kill();
                     return Ok(Some(Outcome::TimedOut { limit, during }));
                 }
             }
         }
+    }
+
+    /// Returns the moment at which something is to be done though nothing happens.
+    fn deadline(&self, limit: Option<Limit>) -> Option<Instant> {
+        let drawn = match self.progress {
+            Progress::Drawing(end) => Some(end),
+            _ => None,
+        };
+        drawn.into_iter().chain(limit.map(|limit| limit.end)).min()
+    }
+
+    /// Says whether the time to draw was over before the limit was there.
+    fn is_drawn(&self, limit: Option<Limit>) -> bool {
+        matches!(self.progress, Progress::Drawing(end) if limit.is_none_or(|limit| end < limit.end))
     }
 
     /// Takes a line from the console.
@@ -198,6 +209,7 @@ impl Session {
             Line::Control(Control::Reboot) => {
                 self.is_rebooting = true;
                 self.progress = Progress::Booting;
+                self.limits.reset(Instant::now());
                 self.machine.start_job(Job::Reboot);
             }
             Line::Prompt => return self.take_prompt(),

@@ -10,8 +10,9 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 
 use crate::escape::without_escapes;
+use crate::events::{Event, Events};
 use crate::firmware::Ovmf;
-use crate::machine::{Event, Events, Machine};
+use crate::machine::Machine;
 use crate::monitor;
 use crate::options::TestOptions;
 use crate::outcome::Outcome;
@@ -20,7 +21,7 @@ use crate::serial::{Control, Line, Serial};
 use crate::style::{self, Style};
 use crate::symbols::Symbols;
 use crate::test_flow::{Boot, Finished, TestFlow};
-use crate::{console, disk_image, kernel_elf, leash, qemu};
+use crate::{console, disk_image, kernel_elf, leash, output, qemu};
 
 /// How many of the slowest tests the report names.
 const SLOWEST: usize = 5;
@@ -45,6 +46,7 @@ pub(crate) fn run(options: &TestOptions) -> anyhow::Result<u8> {
         note!("{}", style::stderr().bad(&outcome.message()));
         return Ok(outcome.exit_code());
     };
+    let events = Events::new()?;
     leash::follow_parent();
     let log = disk_image::folder(&options.elf)?
         .join(format!("serial-{}.log", options.machine.boot.name()));
@@ -53,7 +55,7 @@ pub(crate) fn run(options: &TestOptions) -> anyhow::Result<u8> {
         program,
         image,
         ovmf,
-        events: Events::new()?,
+        events,
         symbols: Symbols::new(&options.elf, &content),
         style: style::stdout(options.color),
         flow: TestFlow::new(options.list),
@@ -150,7 +152,7 @@ impl TestRun<'_> {
         let machine = Machine::start(
             &self.program,
             qemu::arguments(&self.options.machine, &boot),
-            &self.events,
+            &mut self.events,
         )?;
         let mut serial = Serial::default();
         let start = Instant::now();
@@ -159,7 +161,7 @@ impl TestRun<'_> {
         loop {
             let limit = self.limit(&serial);
             match self.events.next(Some(last_word + limit)) {
-                Event::Output(bytes) => {
+                Event::Output(bytes, receipt) => {
                     self.log.write_all(&bytes).context("cannot write the log")?;
                     for line in serial.feed(&bytes) {
                         match line {
@@ -172,12 +174,15 @@ impl TestRun<'_> {
                             Line::Control(_) => {
                                 self.take_time(&line, start, last_word);
                                 last_word = Instant::now();
+                                output::take_stall();
                             }
                             _ => {}
                         }
                         self.take(line)?;
                     }
+                    output::give(receipt);
                 }
+                Event::Unwritable(kind) => return Err(output::unwritable(kind.into())),
                 Event::JobDone(job, result) => monitor::report(&job, &result),
                 Event::OutputEnd => {
                     self.show_firmware(&serial);
@@ -189,11 +194,16 @@ impl TestRun<'_> {
                     });
                 }
                 Event::Signal(signal) => {
-                    machine.kill(&self.events);
+                    machine.kill();
                     return Ok(Outcome::Interrupted { signal });
                 }
                 Event::Timeout => {
-                    let complaint = machine.kill(&self.events);
+                    if let Some(stalled) = output::take_stall() {
+                        // For so long the kernel was held back by who reads our output.
+                        last_word += stalled;
+                        continue;
+                    }
+                    let complaint = machine.kill();
                     if !complaint.is_empty() {
                         note!("QEMU said: {complaint}");
                     }

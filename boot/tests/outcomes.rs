@@ -1,5 +1,5 @@
-//! Each way a run can end, provoked from outside: the real program, the real QEMU and the real kernel, except in
-//! [`fakes`], where a shell script plays a kernel whose tests fail.
+//! Each way a run can end, provoked from outside: the real program, the real QEMU and the real kernel, except where only a
+//! kernel that does not behave would do: a shell script ([`fakes`]) plays that one.
 //!
 //! Most of it needs a kernel, which cargo cannot build for a test of this package: `make test` builds one and names it in
 //! `STACK_ALLOC_KERNEL`. The machines start with BIOS, which is there in two seconds, where UEFI takes four.
@@ -16,6 +16,8 @@ mod kernel;
 mod screenshot;
 #[path = "outcomes/session.rs"]
 mod session;
+#[path = "outcomes/stalled.rs"]
+mod stalled;
 #[path = "outcomes/stopping.rs"]
 mod stopping;
 #[path = "outcomes/trouble.rs"]

@@ -4,6 +4,7 @@ use std::os::unix::net::UnixListener;
 use std::sync::mpsc::RecvTimeoutError;
 
 use super::*;
+use crate::events::Numbered;
 
 /// What QEMU 7.2 says first.
 const GREETING: &str = r#"{"QMP": {"version": {"qemu": {"micro": 22, "minor": 2, "major": 7}, "package": ""}, "capabilities": ["oob"]}}"#;
@@ -12,9 +13,9 @@ const GREETING: &str = r#"{"QMP": {"version": {"qemu": {"micro": 22, "minor": 2,
 /// other one for a line it gets. Returns the lines that it gets.
 fn with_qemu(
     answers: &'static [&'static str],
-) -> (Monitor, Receiver<Event>, thread::JoinHandle<Vec<String>>) {
-    let (sender, events) = channel();
-    let monitor = Monitor::new(sender);
+) -> (Monitor, Receiver<Numbered>, thread::JoinHandle<Vec<String>>) {
+    let (reporter, events) = Reporter::with_queue();
+    let monitor = Monitor::new(reporter);
     let folder = monitor.folder.as_ref().expect("a folder");
     let listener = UnixListener::bind(socket(folder.path())).expect("can listen");
     let qemu = thread::spawn(move || {
@@ -34,9 +35,9 @@ fn with_qemu(
 }
 
 /// How the next job ended.
-fn result(events: &Receiver<Event>) -> Result<Job, String> {
+fn result(events: &Receiver<Numbered>) -> Result<Job, String> {
     match events.recv_timeout(Duration::from_secs(60)) {
-        Ok(Event::JobDone(job, result)) => {
+        Ok((_, Event::JobDone(job, result))) => {
             result.map(|()| job).map_err(|error| format!("{error:#}"))
         }
         other => panic!("no job done: {other:?}"),
@@ -150,8 +151,8 @@ fn monitor_that_hangs_up_costs_the_job_alone() {
 
 #[test]
 fn nothing_happens_without_a_job() {
-    let (sender, events) = channel();
-    let monitor = Monitor::new(sender);
+    let (reporter, events) = Reporter::with_queue();
+    let monitor = Monitor::new(reporter);
     let path = monitor.folder.as_ref().expect("a folder").path().to_owned();
     assert!(monitor.flags()[1].to_string_lossy().starts_with("unix:/"));
     assert!(path.is_dir());

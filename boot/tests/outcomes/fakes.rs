@@ -3,17 +3,19 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 
 use super::session::{End, run};
 use super::{folder, with_kernel};
 
 /// The status of a QEMU whose kernel left with code 0, by the rule of the exit port.
-const PASSED: &str = "129";
+pub(crate) const PASSED: &str = "129";
 /// The same for a kernel that panicked.
 const PANICKED: &str = "35";
 
-/// Runs the tests of a kernel that is `script`. The script finds the kernel's arguments in `$*`, as QEMU does.
-fn tests_of(name: &str, script: &str) -> End {
+/// Makes a program, in the folder `name`, that plays QEMU and a kernel that is `script`. The script finds QEMU's arguments, the
+/// kernel's among them, in `$*`.
+pub(crate) fn fake_qemu(name: &str, script: &str) -> PathBuf {
     let program = folder(name).join("qemu");
     fs::write(
         &program,
@@ -22,9 +24,14 @@ fn tests_of(name: &str, script: &str) -> End {
     .expect("can write");
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755))
         .expect("can make it a program");
+    program
+}
+
+/// Runs the tests of a kernel that is `script`.
+fn tests_of(name: &str, script: &str) -> End {
     let words = ["--boot", "bios", "--test-limit", "1", "--qemu"];
     let mut command = with_kernel("test", &words);
-    command.arg(program);
+    command.arg(fake_qemu(name, script));
     run(command, "")
 }
 

@@ -1,5 +1,6 @@
 //! Pictures of the screen, and what comes in between.
 
+use super::fakes::fake_qemu;
 use super::session::run;
 use super::{folder, with_kernel};
 
@@ -56,4 +57,27 @@ fn machine_that_stands_still_is_given_up() {
     program.arg(&output);
     run(program, "").must_be(124, "Timed out after 1 s before the kernel's first line");
     assert!(!output.exists());
+}
+
+#[test]
+#[ignore = "needs a kernel: `make test` has one"]
+fn boot_behind_a_reboot_has_its_own_time() {
+    let script = "echo ready; printf '> '; read line; sleep 3; echo; echo @reboot; sleep 0.1
+        echo '@image 0x1000'; echo ready; printf '> '; exec sleep 1000";
+    let output = folder("rebooted-screenshot").join("screen.png");
+    let words = [
+        "--boot",
+        "bios",
+        "--boot-limit",
+        "3",
+        "--commands",
+        "reboot",
+    ];
+    let mut program = with_kernel("screenshot", &words);
+    program.arg("--output").arg(&output);
+    program
+        .arg("--qemu")
+        .arg(fake_qemu("rebooting-late", script));
+    // A script has no monitor: but that is all that is missing.
+    run(program, "").must_be(2, "cannot take a picture of the screen");
 }

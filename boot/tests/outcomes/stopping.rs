@@ -6,6 +6,7 @@ use std::thread;
 
 use rustix::process::{Signal, kill_process};
 
+use super::fakes::fake_qemu;
 use super::session::{Running, find, run};
 use super::{boot, folder, run_kernel};
 
@@ -52,6 +53,29 @@ fn killed_qemu_is_125() {
     let running = Running::until_ready(run_kernel(&[]), "killed-qemu");
     kill_process(running.qemu(), Signal::KILL).expect("can send a signal");
     assert_eq!(running.wait().0.code(), Some(125));
+}
+
+#[test]
+#[ignore = "needs a kernel: `make test` has one"]
+fn program_that_stands_for_qemu_is_ended_with_all_that_it_has_started() {
+    // It does not become QEMU, but starts it; what it has started holds the pipes.
+    let script = "sh -c 'sleep 20; touch \"$0\"' \"$(dirname \"$0\")/lived\"\nexit 3";
+    let qemu = fake_qemu("wrapper", script);
+    let mut command = run_kernel(&["--limit", "1"]);
+    command.arg("--qemu").arg(&qemu);
+    run(command, "").must_be(124, "Timed out after 1 s");
+    assert!(!qemu.with_file_name("lived").exists());
+}
+
+#[test]
+#[ignore = "needs a kernel: `make test` has one"]
+fn qemu_that_closes_its_output_and_goes_on_is_ended() {
+    let script = "exec >&- 2>&-; sleep 60; touch \"$(dirname \"$0\")/lived\"";
+    let qemu = fake_qemu("deaf", script);
+    let mut command = run_kernel(&[]);
+    command.arg("--qemu").arg(&qemu);
+    run(command, "").must_be(125, "did not end within 5 s");
+    assert!(!qemu.with_file_name("lived").exists());
 }
 
 #[test]
