@@ -9,7 +9,9 @@
 # TESTS='heap frames' chooses tests for `make kernel-test`, by parts of their names. FUZZ_SECONDS=60 and FUZZ_TARGET=heap are
 # how long and with what `make fuzz` searches. BENCH_ONLY=ours,talc, BENCH_WORKLOADS=lifo,traces/rustc and BENCH_ROUNDS=7 are what
 # `make bench` measures; BENCH_LIST=1 lists what there is. HEAPS=floor,talc and WORKLOADS=lifo-16 choose what `make icount` counts.
-# OUTPUT=target/screenshot.png and COMMANDS='heap; frames' are what `make screenshot` writes, and types before.
+# OUTPUT=target/screenshot.png is what `make screenshot` writes, COMMANDS='heap; frames' what it types before, and DELAY=10 how
+# many seconds it waits behind the last of them; without DELAY it waits until that is done, and without COMMANDS it types
+# `stress 60 1` and waits 50 s.
 # ROUNDS=41 is how often `make bench-ripgrep` runs each ripgrep, PROFILE=release or release-lto how it builds them.
 
 SHELL := bash
@@ -108,9 +110,10 @@ image: ## Makes the disk images, for UEFI and BIOS, and prints their paths
 	@$(with_toolchain); cargo build --quiet; BOOT_COMMAND=image exec boot/runner.sh "$(kernel)"
 
 .PHONY: screenshot
-screenshot: ## Takes a picture of the kernel's screen: OUTPUT=target/screenshot.png COMMANDS='heap map; frames'
+screenshot: ## Takes a picture of the kernel's screen: OUTPUT=target/screenshot.png COMMANDS='heap map; frames' DELAY=10
 	@$(with_toolchain); cargo build --quiet; $(if $(OUTPUT),STACK_ALLOC_OUTPUT='$(OUTPUT)') \
-		$(if $(COMMANDS),STACK_ALLOC_COMMANDS='$(COMMANDS)') BOOT_COMMAND=screenshot exec boot/runner.sh "$(kernel)"
+		$(if $(filter-out undefined,$(origin COMMANDS)),STACK_ALLOC_COMMANDS='$(COMMANDS)') \
+		$(if $(DELAY),STACK_ALLOC_DELAY='$(DELAY)') BOOT_COMMAND=screenshot exec boot/runner.sh "$(kernel)"
 
 .PHONY: gdb
 gdb: ## Attaches gdb to a kernel that waits for it (make run GDB=1)

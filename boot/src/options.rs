@@ -291,9 +291,19 @@ pub(crate) struct ScreenshotOptions {
         default_value = "target/screenshot.png"
     )]
     pub(crate) output: PathBuf,
-    /// What to type at the prompt before the picture is taken, such as "heap map; frames"
+    /// What to type at the prompt before the picture is taken, such as "heap map; frames"; without it, `stress 60 1`, 50
+    /// seconds into which the picture is taken
     #[arg(long, value_name = "COMMAND", num_args = 1.., env = "STACK_ALLOC_COMMANDS", hide_env_values = true)]
     pub(crate) commands: Vec<String>,
+    /// Seconds from typing the last command to the picture, whether that is done or not; without it, the picture is taken a
+    /// second after it is done
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "STACK_ALLOC_DELAY",
+        hide_env_values = true
+    )]
+    pub(crate) delay: Option<u64>,
     /// Seconds that the whole run may take
     #[arg(long, value_name = "SECONDS", env = "STACK_ALLOC_LIMIT", hide_env_values = true, default_value = "300",
           value_parser = clap::value_parser!(u64).range(1..=86400))]

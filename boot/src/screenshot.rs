@@ -21,6 +21,12 @@ use crate::{console, disk_image, kernel_elf, leash, output, png, qemu, style};
 /// How long the kernel may draw behind its last prompt.
 const DRAWING_TIME: Duration = Duration::from_secs(1);
 
+/// What is typed where the user names no command: something to be seen on the screen.
+const USUAL_COMMAND: &str = "stress 60 1";
+
+/// How many seconds behind it the picture is taken: it is still at work then, and the graph over time almost full.
+const USUAL_DELAY: u64 = 50;
+
 /// The exit code where the kernel left, all well, before there was a picture.
 const EXIT_TOO_EARLY: u8 = 1;
 
@@ -30,6 +36,7 @@ pub(crate) fn run(options: &ScreenshotOptions) -> anyhow::Result<u8> {
     if machine.gdb {
         bail!("GDB=1 is for `make run` (or `boot run --gdb`): nobody types at a debugger here");
     }
+    let script = Script::new(options)?;
     "none".clone_into(&mut machine.display);
     machine.qemuflags.insert_str(0, "-vga std ");
     kernel_elf::read(&options.elf)?;
@@ -66,7 +73,7 @@ pub(crate) fn run(options: &ScreenshotOptions) -> anyhow::Result<u8> {
         ),
         machine: Machine::start(&program, qemu::arguments(&machine, &boot), &mut events)?,
         typed: None,
-        commands: commands(&options.commands),
+        script,
         progress: Progress::Booting,
         is_rebooting: false,
     };
@@ -103,6 +110,39 @@ fn end(outcome: &Outcome) -> u8 {
     }
 }
 
+/// What is done before the picture is taken.
+#[derive(Debug, PartialEq, Eq)]
+struct Script {
+    /// What is still to be typed.
+    commands: VecDeque<String>,
+    /// How long behind the last command the picture is taken, whether it is done or not; `None` waits for it to be done.
+    delay: Option<Duration>,
+}
+
+impl Script {
+    /// What the user asks for.
+    fn new(options: &ScreenshotOptions) -> anyhow::Result<Self> {
+        let is_usual = options.commands.is_empty();
+        let commands = if is_usual {
+            VecDeque::from([USUAL_COMMAND.to_owned()])
+        } else {
+            commands(&options.commands)
+        };
+        let delay = options.delay.or(is_usual.then_some(USUAL_DELAY));
+        if let Some(delay) = delay.filter(|&delay| delay >= options.limit) {
+            bail!(
+                "the picture cannot be taken {delay} s behind the last command when the whole run may take {} s: shorten \
+                 DELAY, or raise --limit (STACK_ALLOC_LIMIT)",
+                options.limit
+            );
+        }
+        Ok(Self {
+            commands,
+            delay: delay.map(Duration::from_secs),
+        })
+    }
+}
+
 /// Returns the commands to type. One `;` parts two of them, as in the variable of `make`.
 fn commands(words: &[String]) -> VecDeque<String> {
     words
@@ -120,7 +160,7 @@ enum Progress {
     Booting,
     /// It was heard of, and does something.
     Running,
-    /// All is typed and done, and the kernel draws until then.
+    /// All is typed, and the kernel draws until then.
     Drawing(Instant),
     /// QEMU writes the picture.
     Writing,
@@ -132,8 +172,8 @@ struct Session {
     machine: Machine,
     /// The command that was typed last.
     typed: Option<String>,
-    /// Those still to be typed.
-    commands: VecDeque<String>,
+    /// What is still to be done.
+    script: Script,
     /// How far the run is.
     progress: Progress,
     /// The kernel has asked for a reboot and was not heard of since.
@@ -220,13 +260,20 @@ impl Session {
 
     /// Types the next command, or lets the kernel draw.
     fn take_prompt(&mut self) -> anyhow::Result<()> {
-        let Some(command) = self.commands.pop_front() else {
-            self.progress = Progress::Drawing(Instant::now() + DRAWING_TIME);
+        if matches!(self.progress, Progress::Drawing(_) | Progress::Writing) {
+            // The last command was done before its time was over.
             return Ok(());
-        };
-        note!("Typing `{command}`.");
-        self.machine.type_in(format!("{command}\n").as_bytes())?;
-        self.typed = Some(command);
+        }
+        let command = self.script.commands.pop_front();
+        if let Some(command) = &command {
+            note!("Typing `{command}`.");
+            self.machine.type_in(format!("{command}\n").as_bytes())?;
+        }
+        if self.script.commands.is_empty() && (command.is_none() || self.script.delay.is_some()) {
+            let drawing_time = self.script.delay.unwrap_or(DRAWING_TIME);
+            self.progress = Progress::Drawing(Instant::now() + drawing_time);
+        }
+        self.typed = command.or(self.typed.take());
         Ok(())
     }
 
@@ -242,7 +289,23 @@ impl Session {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+    use crate::options::Command;
+
+    /// What `boot screenshot kernel WORDS` does.
+    fn script(words: &[&str]) -> anyhow::Result<(Vec<String>, Option<u64>)> {
+        let words = ["boot", "screenshot", "kernel"].iter().chain(words);
+        let Ok(Command::Screenshot(options)) = Command::try_parse_from(words) else {
+            panic!("must parse")
+        };
+        let script = Script::new(&options)?;
+        Ok((
+            script.commands.into(),
+            script.delay.map(|delay| delay.as_secs()),
+        ))
+    }
 
     #[test]
     fn semicolons_part_commands() {
@@ -250,5 +313,36 @@ mod tests {
         assert_eq!(commands(&words), ["heap map", "frames", "stress 1"]);
         assert_eq!(commands(&[]).len(), 0);
         assert_eq!(commands(&[String::new()]).len(), 0);
+    }
+
+    #[test]
+    fn usual_picture_is_of_a_command_at_work() {
+        let (usual, delay) = (USUAL_COMMAND.to_owned(), Some(USUAL_DELAY));
+        assert_eq!(
+            script(&[]).expect("all right"),
+            (vec![usual.clone()], delay)
+        );
+        let words = ["--delay", "5"];
+        assert_eq!(script(&words).expect("all right"), (vec![usual], Some(5)));
+    }
+
+    #[test]
+    fn commands_of_ones_own_are_waited_for_unless_there_is_a_delay() {
+        let heap = vec!["heap".to_owned()];
+        let words = ["--commands", "heap", "--delay", "5"];
+        assert_eq!(
+            script(&words[..2]).expect("all right"),
+            (heap.clone(), None)
+        );
+        assert_eq!(script(&words).expect("all right"), (heap, Some(5)));
+        let words = ["--commands", ""];
+        assert_eq!(script(&words).expect("all right"), (vec![], None));
+    }
+
+    #[test]
+    fn delay_that_never_ends_is_refused() {
+        let refusal = script(&["--delay", "9", "--limit", "9"]).expect_err("too long");
+        assert!(refusal.to_string().contains("shorten DELAY"), "{refusal}");
+        assert!(script(&["--delay", "8", "--limit", "9"]).is_ok());
     }
 }

@@ -49,6 +49,8 @@ fn machine_that_stands_still_is_given_up() {
         "bios",
         "--limit",
         "1",
+        "--commands",
+        "help",
         "--qemuflags",
         "-S",
         "--output",
@@ -57,6 +59,18 @@ fn machine_that_stands_still_is_given_up() {
     program.arg(&output);
     run(program, "").must_be(124, "Timed out after 1 s before the kernel's first line");
     assert!(!output.exists());
+}
+
+#[test]
+#[ignore = "needs a kernel: `make test` has one"]
+fn picture_can_be_taken_of_a_command_at_work() {
+    let output = folder("delayed-screenshot").join("screen.png");
+    // It would be at work for longer than the run may take.
+    let words = ["--commands", "stress 3600 1", "--delay", "1", "--output"];
+    let mut program = with_kernel("screenshot", &["--boot", "bios"]);
+    program.args(words).arg(&output);
+    run(program, "").must_be(0, "Typing `stress 3600 1`.\n");
+    assert!(output.exists());
 }
 
 #[test]
