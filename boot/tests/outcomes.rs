@@ -12,6 +12,8 @@ use std::process::Command;
 mod fakes;
 #[path = "outcomes/kernel.rs"]
 mod kernel;
+#[path = "outcomes/masked.rs"]
+mod masked;
 #[path = "outcomes/screenshot.rs"]
 mod screenshot;
 #[path = "outcomes/session.rs"]
