@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 
-use crate::escape::EscapeFilter;
+use crate::escape::{ColourFilter, EscapeFilter};
 use crate::events::{Event, Events};
 use crate::feed::Gate;
 use crate::firmware::{self, Ovmf};
@@ -18,7 +18,7 @@ use crate::options::{Accelerator, Firmware, LogLevel, MachineOptions, RunOptions
 use crate::outcome::Outcome;
 use crate::output::note;
 use crate::serial::{Control, Line, Serial};
-use crate::style::{self, Style};
+use crate::style;
 use crate::symbols::Symbols;
 use crate::terminal::KeyByKey;
 use crate::{disk_image, gdb, kernel_elf, leash, output, qemu};
@@ -117,6 +117,11 @@ fn announce(options: &RunOptions) {
         "To leave: `exit` at the prompt, or Ctrl-C."
     };
     note!("Booting with {}. {leaving}", describe(machine));
+    if machine.accel == Accelerator::Kvm && !qemu::has_kvm() {
+        note!(
+            "KVM was asked for, and this machine's processor does not offer it: if the kernel does not come, leave out ACCEL=kvm."
+        );
+    }
     if machine.gdb {
         note!("Waiting for gdb on port 1234: run `make gdb` in another terminal.");
     }
@@ -130,10 +135,8 @@ struct Console<'a> {
     serial: Serial,
     /// The names of addresses.
     symbols: Symbols,
-    /// Takes colours out where they are not wanted.
-    escapes: EscapeFilter,
-    /// Whether colours are wanted.
-    style: Style,
+    /// Takes out the escape codes that are not wanted.
+    codes: Codes,
     /// How much of the open line is on the terminal.
     shown: usize,
     /// The gate of the standard input, once that is connected.
@@ -156,8 +159,7 @@ impl<'a> Console<'a> {
             options,
             serial: Serial::default(),
             symbols,
-            escapes: EscapeFilter::default(),
-            style: style::stdout(clap::ColorChoice::Auto),
+            codes: Codes::wanted(),
             shown: 0,
             gate: None,
             limits: Limits::new(Instant::now(), options.limit, boot_limit),
@@ -292,12 +294,37 @@ impl<'a> Console<'a> {
         }
     }
 
-    /// Writes to the standard output, without colours where they are not wanted.
+    /// Writes to the standard output, without the escape codes that are not wanted.
     fn write(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
-        if std::io::stdout().is_terminal() && self.style.is_coloured() {
-            output::write(bytes)
+        match &mut self.codes {
+            Codes::All => output::write(bytes),
+            Codes::NoColours(filter) => output::write(&filter.pass(bytes)),
+            Codes::None(filter) => output::write(&filter.pass(bytes)),
+        }
+    }
+}
+
+/// Which escape codes of the kernel are shown.
+#[derive(Debug)]
+enum Codes {
+    /// All of them.
+    All,
+    /// Those that move the cursor: somebody types who wants no colours, or shares what he sees with a program.
+    NoColours(ColourFilter),
+    /// None: it is text for a program or a file.
+    None(EscapeFilter),
+}
+
+impl Codes {
+    /// Looks who reads and who types.
+    fn wanted() -> Self {
+        let is_seen = std::io::stdout().is_terminal();
+        if is_seen && style::stdout(clap::ColorChoice::Auto).is_coloured() {
+            Self::All
+        } else if is_seen || std::io::stdin().is_terminal() {
+            Self::NoColours(ColourFilter::default())
         } else {
-            output::write(&self.escapes.pass(bytes))
+            Self::None(EscapeFilter::default())
         }
     }
 }

@@ -68,6 +68,44 @@ impl EscapeFilter {
     }
 }
 
+/// Passes everything but colours: whoever types at the prompt needs the codes that move the cursor, coloured or not.
+#[derive(Debug, Default)]
+pub(crate) struct ColourFilter {
+    /// The beginning of a code that may turn out to be a colour.
+    held_back: Vec<u8>,
+}
+
+impl ColourFilter {
+    /// Returns `bytes` without colours.
+    pub(crate) fn pass(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let mut passed = Vec::new();
+        for &byte in bytes {
+            self.take(byte, &mut passed);
+        }
+        passed
+    }
+
+    /// Takes one byte in, and passes what is known not to be a colour.
+    fn take(&mut self, byte: u8, passed: &mut Vec<u8>) {
+        let is_inside = match self.held_back.len() {
+            0 => byte == EscapeFilter::ESC,
+            1 => byte == b'[',
+            _ => byte.is_ascii_digit() || byte == b';',
+        };
+        if is_inside {
+            self.held_back.push(byte);
+            return;
+        }
+        let is_colour = self.held_back.len() > 1 && byte == b'm';
+        if is_colour {
+            self.held_back.clear();
+        } else {
+            passed.append(&mut self.held_back);
+            passed.push(byte);
+        }
+    }
+}
+
 /// Returns `text` without escape codes.
 pub(crate) fn without_escapes(text: &[u8]) -> String {
     String::from_utf8_lossy(&EscapeFilter::default().pass(text)).into_owned()
@@ -89,6 +127,15 @@ mod tests {
             without_escapes(b"\x1b[1;31mred\x1b[0m \tdone\n"),
             "red \tdone\n"
         );
+    }
+
+    #[test]
+    fn colours_alone_go_where_the_cursor_is_to_move() {
+        let mut filter = ColourFilter::default();
+        let mut text = filter.pass(b"\x1b[1;31mred\x1b[0m\x1b[2Dx\x1b[K\r\x1b");
+        text.extend(filter.pass(b"[3"));
+        text.extend(filter.pass(b"2mgreen\x1bOA"));
+        assert_eq!(text, b"red\x1b[2Dx\x1b[K\rgreen\x1bOA");
     }
 
     #[test]

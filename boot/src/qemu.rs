@@ -101,7 +101,7 @@ pub(crate) fn accelerator(machine: &MachineOptions) -> &'static str {
 
 /// Says whether KVM can be relied on. A `/dev/kvm` alone proves nothing: where the processor does not show the
 /// extension (in a virtual machine, say), QEMU starts and the guest hangs.
-fn has_kvm() -> bool {
+pub(crate) fn has_kvm() -> bool {
     let processor = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     shows_virtualisation(&processor)
         && rustix::fs::access("/dev/kvm", Access::READ_OK | Access::WRITE_OK).is_ok()

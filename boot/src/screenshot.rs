@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 
+use crate::escape::without_escapes;
 use crate::events::{Event, Events};
 use crate::limits::{Limit, Limits};
 use crate::machine::Machine;
@@ -253,7 +254,9 @@ impl Session {
                 self.machine.start_job(Job::Reboot);
             }
             Line::Prompt => return self.take_prompt(),
-            Line::Control(_) | Line::Text(_) | Line::Ready => {}
+            // What the kernel answers is not on its screen.
+            Line::Text(text) => note!("{}", without_escapes(text.as_bytes())),
+            Line::Control(_) | Line::Ready => {}
         }
         Ok(())
     }
