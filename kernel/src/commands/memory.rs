@@ -5,10 +5,8 @@ use core::fmt;
 use super::{Argument, Command, Family, Session};
 use crate::bytes::Bytes;
 use crate::command_line::{ArgumentError, no_arguments};
-use crate::counted::Counted;
 use crate::memory::frame::FRAME_SIZE;
 use crate::memory::frame_account::FrameAccount;
-use crate::memory::frame_allocator::FRAMES_PER_BLOCK;
 use crate::memory::heap_source::HEAP;
 use crate::memory::memory_map::{MemoryMap, RegionTable};
 use crate::memory::physical;
@@ -64,13 +62,7 @@ fn mem<'a>(_: &mut Session, arguments: &'a str) -> Result<(), ArgumentError<'a>>
 fn frames<'a>(_: &mut Session, arguments: &'a str) -> Result<(), ArgumentError<'a>> {
     no_arguments(arguments)?;
     print!("{}", physical::account());
-    let free = physical::statistics();
-    println!(
-        "Free frames: the largest run has {}; {} of {} KiB can be had.",
-        in_bytes(free.largest_run),
-        Counted(free.whole_blocks, "whole block"),
-        FRAMES_PER_BLOCK * FRAME_SIZE / 1024
-    );
+    println!("{}", physical::statistics());
     Ok(())
 }
 

@@ -29,10 +29,10 @@ pub static HEAP: Allocator<FrameSource, MaskingLock<HeapLock>> = Allocator::new(
 /// | a block, or a region of 1 MiB, of neighbours | 1,100 | 900 | a constant |
 /// | a region of 100 MiB of neighbours | 3,500 | 6,800 | the region's size: |
 /// | a region of 1,000 MiB of neighbours | 17,700 | 52,800 | 17 and 53 for a further MiB |
-/// | a block in the window, of frames from one or two blocks | 4,000 | 3,100 | a constant |
-/// | … of 64 frames from as many blocks | 16,100 | 9,800 | a constant |
-/// | 16 MiB in the window, of whole blocks | 101,000 | 115,000 | the largest mapping |
-/// | … of 4,096 frames from as many blocks | 842,000 | 550,000 | the largest mapping |
+/// | a block in the window, of frames from one or two blocks | 3,200 | 2,800 | a constant |
+/// | … of 64 frames from as many blocks | 15,400 | 9,400 | a constant |
+/// | 16 MiB in the window, of whole blocks | 100,500 | 114,400 | the largest mapping |
+/// | … of 4,096 frames from as many blocks | 841,000 | 538,000 | the largest mapping |
 ///
 /// More than 16 MiB ([`LARGEST_MAPPING`](super::window::LARGEST_MAPPING)) is never served by the window: without so many
 /// neighbours, the answer is `None`, and a region in the window does not grow beyond that where it stands. So the last line

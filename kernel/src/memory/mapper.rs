@@ -17,14 +17,14 @@
 //!
 //! | pages | memory | whole blocks: map, unmap | every second frame | one frame of each block |
 //! |---|---|---|---|---|
-//! | 1 | 4 KiB | 2,641, 1,463 | 2,641, 1,463 | 2,639, 1,433 |
-//! | 64 | 256 KiB, a block of the heap | 3,873, 3,059 | 3,953, 2,833 | 16,067, 9,839 |
-//! | 256 | 1 MiB | 8,250, 8,257 | 7,200, 6,651 | 54,911, 35,467 |
-//! | 1,024 | 4 MiB | 26,527, 29,375 | 21,258, 22,366 | 211,753, 138,295 |
-//! | 4,096 | 16 MiB, the most | 101,213, 114,663 | 79,408, 86,149 | 842,073, 550,387 |
+//! | 1 | 4 KiB | 551, 625 | 551, 625 | 537, 625 |
+//! | 64 | 256 KiB, a block of the heap | 3,190, 2,797 | 3,111, 2,438 | 15,380, 9,398 |
+//! | 256 | 1 MiB | 7,567, 7,986 | 6,369, 6,238 | 54,224, 34,450 |
+//! | 1,024 | 4 MiB | 25,839, 29,097 | 20,465, 21,907 | 211,061, 135,003 |
+//! | 4,096 | 16 MiB, the most | 100,495, 114,415 | 79,116, 85,799 | 841,351, 538,053 |
 //!
-//! That is about 20 a page, 200 more for each block that frames come from, and 900 for each new table (three for the first
-//! page).
+//! That is about 20 a page, 200 more for each block that frames come from, and 900 for each new table (up to three for a
+//! first page; none where the tables of the exceptions' stacks serve it, as above).
 
 use core::error::Error;
 use core::fmt;

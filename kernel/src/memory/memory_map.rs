@@ -21,10 +21,9 @@ use core::fmt;
 
 use bootloader_api::info::{MemoryRegion, MemoryRegionKind};
 
+use super::frame::{FRAME_SIZE, FrameRange};
 use crate::bytes::Bytes;
 use crate::counted::Counted;
-
-use super::frame::{FRAME_SIZE, FrameRange};
 
 /// The regions that the boot loader reported, sorted by where they start.
 ///

@@ -3,6 +3,8 @@
 use core::fmt;
 
 use super::{FRAMES_PER_BLOCK, FrameAllocator};
+use crate::bytes::Bytes;
+use crate::counted::Counted;
 use crate::memory::frame::FRAME_SIZE;
 use crate::memory::run_tree::longest_run_of_ones;
 
@@ -42,27 +44,12 @@ pub struct FrameStatistics {
 
 impl fmt::Display for FrameStatistics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rows = [
-            ("total", self.total),
-            ("used", self.total - self.free),
-            ("free", self.free),
-            ("largest free run", self.largest_run),
-            ("in whole free blocks", self.whole_blocks * FRAMES_PER_BLOCK),
-        ];
-        writeln!(f, "{:<22}{:>12}{:>14}", "frames", "count", "MiB")?;
-        for (name, frames) in rows {
-            let tenths_mib = (frames * FRAME_SIZE * 10) >> 20;
-            writeln!(
-                f,
-                "{name:<22}{frames:>12}{:>12}.{}",
-                tenths_mib / 10,
-                tenths_mib % 10
-            )?;
-        }
-        writeln!(
+        let largest = usize::try_from(self.largest_run * FRAME_SIZE).unwrap_or(usize::MAX);
+        write!(
             f,
-            "{} whole blocks of {} KiB are free.",
-            self.whole_blocks,
+            "Free frames: the largest run has {}; {} of {} KiB can be had.",
+            Bytes(largest),
+            Counted(self.whole_blocks, "whole block"),
             FRAMES_PER_BLOCK * FRAME_SIZE / 1024
         )
     }
