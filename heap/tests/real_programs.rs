@@ -315,22 +315,26 @@ fn one_of_the_programs_is_here() {
 
 #[test]
 fn python_builds_collections() {
-    Script::new("python_collections", &["python3"], "python3 collections.py")
-        .with(
-            "collections.py",
-            include_str!("real_programs/collections.py"),
-        )
-        .assert_alike(&["python"]);
+    Script::new(
+        "python_collections",
+        &["python3"],
+        "python3 use_collections.py",
+    )
+    .with(
+        "use_collections.py",
+        include_str!("real_programs/use_collections.py"),
+    )
+    .assert_alike(&["python"]);
 }
 
 #[test]
 fn python_takes_every_object_from_malloc() {
     // By default CPython asks `malloc` only for what is larger than 512 bytes.
-    let script = "PYTHONMALLOC=malloc python3 collections.py";
+    let script = "PYTHONMALLOC=malloc python3 use_collections.py";
     let numbers = Script::new("python_malloc", &["python3"], script)
         .with(
-            "collections.py",
-            include_str!("real_programs/collections.py"),
+            "use_collections.py",
+            include_str!("real_programs/use_collections.py"),
         )
         .assert_alike(&["python"]);
     if let Some(most) = numbers.iter().map(|process| process.allocations).max() {
