@@ -170,7 +170,7 @@ pub fn counts_instructions() -> bool {
 /// What every table needs to be said of it.
 pub const LEGEND: &str =
     "Each single operation is measured, with its lock; what measuring costs is subtracted.
-masked: the longest time with interrupts masked in any of the operations.";
+masked: the longest time with interrupts masked in any of the operations, from a second run of the same ones.";
 
 /// Runs every workload on a heap of the kernel's kind, and prints a table.
 ///
