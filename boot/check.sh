@@ -111,7 +111,7 @@ if [ "${#cargo[@]}" -gt 0 ]; then
     check "lints of stack_alloc with the quarantine" lint_host --package stack_alloc --all-targets --features quarantine
     check "lints of the benchmarks" lint_benches Cargo.toml --no-default-features
     check "lints of ripgrep's heap" lint_benches ripgrep/Cargo.toml --features stack_alloc
-    check "lints of boot" lint_host --package boot --all-targets
+    check "lints of boot" lint_host --package boot --all-targets --test outcomes
     check "lints of the kernel's pure modules" lint_host --package kernel_library --profile test
     check "documentation of stack_alloc and boot" document --package stack_alloc --package boot
 else

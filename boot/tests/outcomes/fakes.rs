@@ -36,7 +36,6 @@ fn tests_of(name: &str, script: &str) -> End {
 }
 
 #[test]
-#[ignore = "needs a kernel: `make test` has one"]
 fn passed_tests_are_0() {
     let end = tests_of(
         "passing",
@@ -47,7 +46,6 @@ fn passed_tests_are_0() {
 }
 
 #[test]
-#[ignore = "needs a kernel: `make test` has one"]
 fn failing_crashing_and_hanging_tests_are_told_apart_and_the_rest_is_run() {
     let end = tests_of(
         "failing",
@@ -75,7 +73,6 @@ esac"#
 }
 
 #[test]
-#[ignore = "needs a kernel: `make test` has one"]
 fn reboot_in_a_test_is_its_failure() {
     let end = tests_of(
         "rebooting",
@@ -86,7 +83,6 @@ fn reboot_in_a_test_is_its_failure() {
 }
 
 #[test]
-#[ignore = "needs a kernel: `make test` has one"]
 fn broken_qemu_ends_a_test_run_with_125() {
     let end = tests_of(
         "broken",
@@ -97,7 +93,6 @@ fn broken_qemu_ends_a_test_run_with_125() {
 }
 
 #[test]
-#[ignore = "needs a kernel: `make test` has one"]
 fn kernel_without_tests_is_no_success() {
     tests_of("empty", &format!("echo '@test done'; exit {PASSED}"))
         .must_be(1, "The kernel has no tests");

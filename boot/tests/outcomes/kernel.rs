@@ -4,7 +4,6 @@ use super::session::{run, run_with_open_input};
 use super::{folder, run_kernel, with_kernel};
 
 #[test]
-#[ignore = "needs a kernel: `make test` has one"]
 fn leaving_passes() {
     let end = run(run_kernel(&[]), "exit\n");
     end.must_be(0, "The kernel ended with exit code 0.");
@@ -12,7 +11,6 @@ fn leaving_passes() {
 }
 
 #[test]
-#[ignore = "needs a kernel: `make test` has one"]
 fn code_of_exit_comes_back_and_every_line_of_a_pipe_is_run() {
     let commands: String = (0..40)
         .map(|number| format!("command-{number}\n"))
@@ -23,13 +21,11 @@ fn code_of_exit_comes_back_and_every_line_of_a_pipe_is_run() {
 }
 
 #[test]
-#[ignore = "needs a kernel: `make test` has one"]
 fn end_of_input_leaves_though_its_last_line_has_no_end() {
     run(run_kernel(&[]), "help").must_be(0, "The kernel ended with exit code 0.");
 }
 
 #[test]
-#[ignore = "needs a kernel: `make test` has one"]
 fn panic_is_101_and_named_by_file_and_line() {
     let end = run(run_kernel(&[]), "panic\n");
     end.must_be(101, "The kernel panicked; its report is above.");
@@ -38,7 +34,6 @@ fn panic_is_101_and_named_by_file_and_line() {
 }
 
 #[test]
-#[ignore = "needs a kernel: `make test` has one"]
 fn triple_fault_is_102_behind_a_reboot_too() {
     let end = run(run_kernel(&[]), "reboot\nfault triple\n");
     end.must_be(102, "a triple fault");
@@ -46,7 +41,6 @@ fn triple_fault_is_102_behind_a_reboot_too() {
 }
 
 #[test]
-#[ignore = "needs a kernel: `make test` has one"]
 fn reboot_starts_again_and_loses_no_line_of_a_pipe() {
     let end = run(run_kernel(&[]), "reboot\nhelp me\nreboot\nexit 7\n");
     end.must_be(7, "The kernel ended with exit code 7.");
@@ -55,7 +49,6 @@ fn reboot_starts_again_and_loses_no_line_of_a_pipe() {
 }
 
 #[test]
-#[ignore = "needs a kernel: `make test` has one"]
 fn machine_without_a_monitor_runs_and_ends_at_a_reboot() {
     // No socket has such a path.
     let long = folder(&"long-".repeat(40));
@@ -68,7 +61,6 @@ fn machine_without_a_monitor_runs_and_ends_at_a_reboot() {
 }
 
 #[test]
-#[ignore = "needs a kernel: `make test` has one"]
 fn kernel_that_goes_on_for_too_long_is_ended() {
     // It is at its prompt by then, or still on the way where this machine is slow.
     let end = run_with_open_input(run_kernel(&["--limit", "4"]));
@@ -76,14 +68,12 @@ fn kernel_that_goes_on_for_too_long_is_ended() {
 }
 
 #[test]
-#[ignore = "needs a kernel: `make test` has one"]
 fn machine_that_never_reaches_the_kernel_is_ended() {
     let end = run(run_kernel(&["--boot-limit", "1", "--qemuflags", "-S"]), "");
     end.must_be(124, "Timed out after 1 s before the kernel's first line");
 }
 
 #[test]
-#[ignore = "needs a kernel: `make test` has one"]
 fn kernel_without_a_plan_is_a_failed_test_run() {
     let end = run(
         with_kernel("test", &["--boot", "bios", "--test-limit", "1"]),

@@ -35,7 +35,6 @@ fn measured(memory: &str) -> Vec<(String, Row)> {
 }
 
 #[test]
-#[ignore = "needs a kernel: `make test` has one"]
 fn masked_time_grows_neither_with_memory_nor_with_live_objects() {
     let (small, large) = (measured("64M"), measured("512M"));
     for ((number, small), (_, large)) in small.iter().zip(&large) {

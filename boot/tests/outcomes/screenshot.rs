@@ -5,7 +5,6 @@ use super::session::run;
 use super::{folder, with_kernel};
 
 #[test]
-#[ignore = "needs a kernel: `make test` has one"]
 fn picture_is_a_png_of_the_whole_screen() {
     let output = folder("screenshot").join("new folder").join("screen.png");
     let mut command = with_kernel("screenshot", &["--boot", "uefi"]);
@@ -28,7 +27,6 @@ fn picture_is_a_png_of_the_whole_screen() {
 }
 
 #[test]
-#[ignore = "needs a kernel: `make test` has one"]
 fn kernel_that_leaves_too_early_leaves_no_picture() {
     let output = folder("no-screenshot").join("screen.png");
     for (command, code) in [("exit", 1), ("exit 9", 9)] {
@@ -41,7 +39,6 @@ fn kernel_that_leaves_too_early_leaves_no_picture() {
 }
 
 #[test]
-#[ignore = "needs a kernel: `make test` has one"]
 fn machine_that_stands_still_is_given_up() {
     let output = folder("late-screenshot").join("screen.png");
     let words = [
@@ -62,7 +59,6 @@ fn machine_that_stands_still_is_given_up() {
 }
 
 #[test]
-#[ignore = "needs a kernel: `make test` has one"]
 fn picture_can_be_taken_of_a_command_at_work() {
     let output = folder("delayed-screenshot").join("screen.png");
     // It would be at work for longer than the run may take.
@@ -74,7 +70,6 @@ fn picture_can_be_taken_of_a_command_at_work() {
 }
 
 #[test]
-#[ignore = "needs a kernel: `make test` has one"]
 fn boot_behind_a_reboot_has_its_own_time() {
     let script = "echo ready; printf '> '; read line; sleep 3; echo; echo @reboot; sleep 0.1
         echo '@image 0x1000'; echo ready; printf '> '; exec sleep 1000";

@@ -99,7 +99,6 @@ impl Unread {
 }
 
 #[test]
-#[ignore = "needs a kernel: `make test` has one"]
 fn limit_ends_a_run_that_nobody_reads() {
     let qemu = fake_qemu("unread-limit", &format!("{}\nsleep 1000", flood()));
     let unread = Unread::start(run_kernel(&["--limit", "2"]), &qemu, false);
@@ -108,7 +107,6 @@ fn limit_ends_a_run_that_nobody_reads() {
 }
 
 #[test]
-#[ignore = "needs a kernel: `make test` has one"]
 fn signal_ends_a_run_of_which_nobody_reads_anything() {
     let qemu = fake_qemu("unread-signal", &format!("{}\nsleep 1000", flood()));
     let unread = Unread::start(run_kernel(&[]), &qemu, true);
@@ -117,7 +115,6 @@ fn signal_ends_a_run_of_which_nobody_reads_anything() {
 }
 
 #[test]
-#[ignore = "needs a kernel: `make test` has one"]
 fn signal_ends_a_test_run_that_nobody_reads() {
     let script = format!(
         "printf '@test %s\\n' 'plan a ordinary' 'start a'\n{}",
@@ -131,7 +128,6 @@ fn signal_ends_a_test_run_that_nobody_reads() {
 }
 
 #[test]
-#[ignore = "needs a kernel: `make test` has one"]
 fn late_reader_gets_everything() {
     let qemu = fake_qemu("read-late", &format!("{}\nexit {PASSED}", flood()));
     let mut unread = Unread::start(run_kernel(&[]), &qemu, false);
@@ -145,7 +141,6 @@ fn late_reader_gets_everything() {
 }
 
 #[test]
-#[ignore = "needs a kernel: `make test` has one"]
 fn late_reader_is_not_the_fault_of_a_test() {
     let script = format!(
         "printf '@test %s\\n' 'plan a ordinary' 'start a'

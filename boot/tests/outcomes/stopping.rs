@@ -23,7 +23,6 @@ fn wait_until_gone(name: &str) {
 }
 
 #[test]
-#[ignore = "needs a kernel: `make test` has one"]
 fn interrupt_is_130_and_takes_qemu_along() {
     let running = Running::until_ready(run_kernel(&[]), "interrupted");
     running.qemu();
@@ -34,7 +33,6 @@ fn interrupt_is_130_and_takes_qemu_along() {
 }
 
 #[test]
-#[ignore = "needs a kernel: `make test` has one"]
 fn killed_program_takes_qemu_along() {
     let mut command = run_kernel(&[]);
     // Who is killed leaves temporary files behind.
@@ -48,7 +46,6 @@ fn killed_program_takes_qemu_along() {
 }
 
 #[test]
-#[ignore = "needs a kernel: `make test` has one"]
 fn killed_qemu_is_125() {
     let running = Running::until_ready(run_kernel(&[]), "killed-qemu");
     kill_process(running.qemu(), Signal::KILL).expect("can send a signal");
@@ -56,7 +53,6 @@ fn killed_qemu_is_125() {
 }
 
 #[test]
-#[ignore = "needs a kernel: `make test` has one"]
 fn program_that_stands_for_qemu_is_ended_with_all_that_it_has_started() {
     // It does not become QEMU, but starts it; what it has started holds the pipes.
     let script = "sh -c 'sleep 20; touch \"$0\"' \"$(dirname \"$0\")/lived\"\nexit 3";
@@ -68,7 +64,6 @@ fn program_that_stands_for_qemu_is_ended_with_all_that_it_has_started() {
 }
 
 #[test]
-#[ignore = "needs a kernel: `make test` has one"]
 fn qemu_that_closes_its_output_and_goes_on_is_ended() {
     let script = "exec >&- 2>&-; sleep 60; touch \"$(dirname \"$0\")/lived\"";
     let qemu = fake_qemu("deaf", script);
@@ -92,7 +87,6 @@ fn program_on_a_leash_runs_for_its_parent_alone() {
 }
 
 #[test]
-#[ignore = "needs a kernel: `make test` has one"]
 fn closed_output_ends_the_run_and_qemu() {
     use std::io::Write;
     let running = Running::until_ready(run_kernel(&[]), "unread");
@@ -104,7 +98,6 @@ fn closed_output_ends_the_run_and_qemu() {
 }
 
 #[test]
-#[ignore = "needs a kernel: `make test` has one"]
 fn paths_of_images_may_go_unread() {
     let mut command = super::with_kernel("image", &["--boot", "bios"]);
     let (reader, writer) = std::io::pipe().expect("a pipe");

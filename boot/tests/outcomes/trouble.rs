@@ -30,7 +30,6 @@ fn missing_or_strange_kernel_is_2() {
 }
 
 #[test]
-#[ignore = "needs a kernel: `make test` has one"]
 fn missing_firmware_is_2_and_says_where_to_name_it() {
     let words = ["--boot", "uefi", "--ovmf-code", "/nowhere/OVMF_CODE.fd"];
     for verb in ["run", "test", "screenshot"] {
@@ -39,7 +38,6 @@ fn missing_firmware_is_2_and_says_where_to_name_it() {
 }
 
 #[test]
-#[ignore = "needs a kernel: `make test` has one"]
 fn too_little_memory_is_2_and_says_how_much_to_give() {
     for firmware in ["uefi", "bios"] {
         let words = ["--boot", firmware, "--mem", "16M"];
@@ -48,7 +46,6 @@ fn too_little_memory_is_2_and_says_how_much_to_give() {
 }
 
 #[test]
-#[ignore = "needs a kernel: `make test` has one"]
 fn missing_qemu_is_125_and_says_how_to_get_it() {
     let words = ["--boot", "bios", "--qemu", "no-such-qemu"];
     for verb in ["run", "test", "screenshot"] {
@@ -57,7 +54,6 @@ fn missing_qemu_is_125_and_says_how_to_get_it() {
 }
 
 #[test]
-#[ignore = "needs a kernel: `make test` has one"]
 fn qemu_that_refuses_its_flags_is_125_and_is_quoted() {
     run(run_kernel(&["--qemuflags", "-no-such-flag"]), "")
         .must_be(125, "-no-such-flag: invalid option");
