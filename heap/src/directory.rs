@@ -51,9 +51,9 @@ pub(crate) struct Directory {
 /// Places that [`Directory::look`] looks at in one go.
 const PLACES_A_LOOK: usize = 64;
 
-/// How far a walk over all blocks has come. The order is that of places, and among blocks that share one that of keys: of
-/// addresses, as long as no two are a multiple of 512 MiB apart. It is the same for a block as long as that stays, so whatever
-/// comes and goes meanwhile, one that stays is seen once.
+/// How far a walk over all blocks has come. The order is that of places, which is that of addresses between two multiples of
+/// 512 MiB, and among blocks that share a place that of keys. A block has one place in it as long as it stays, so whatever comes
+/// and goes meanwhile, one that stays is seen once.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cursor {
     /// Blocks of places before this one were seen.

@@ -193,8 +193,8 @@ impl<S: MemorySource, R: RawMutex> Allocator<S, R> {
         Some((self.lock.try_enter()?.chain.holdings.lookup()).place(address))
     }
 
-    /// Returns every block, those held back too, as a picture: what each of its pages is used for. They come by address, as long
-    /// as no two are 512 MiB apart; by address modulo 512 MiB otherwise.
+    /// Returns every block, those held back too, as a picture: what each of its pages is used for. They come by address modulo
+    /// 512 MiB: by address, where all lie between two multiples of that.
     ///
     /// The lock is taken for each block and not held between them, so the walk may print, allocate and free; a block that
     /// comes or goes meanwhile may be seen or not, one that stays is seen once. Cost of a step: constant; where blocks lie far

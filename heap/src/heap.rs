@@ -181,8 +181,8 @@ impl<S: MemorySource> Heap<S> {
         self.chain.holdings.lookup().place(address)
     }
 
-    /// Returns every block, those held back too, as a picture: what each of its pages is used for. They come by address, as long
-    /// as no two are 512 MiB apart; by address modulo 512 MiB otherwise.
+    /// Returns every block, those held back too, as a picture: what each of its pages is used for. They come by address modulo
+    /// 512 MiB: by address, where all lie between two multiples of that.
     pub fn blocks(&self) -> impl Iterator<Item = BlockSnapshot> {
         let mut walk = BlockWalk::new();
         core::iter::from_fn(move || next(|| walk.step(self.chain.holdings.lookup())))
