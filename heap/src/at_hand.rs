@@ -82,9 +82,10 @@ impl FactoryChain {
     /// Hands out a chunk for `layout` if a stack has one.
     #[inline]
     pub(crate) fn chunk_for(&mut self, layout: Layout) -> Option<Memory> {
-        let taken = self.allocate_at_hand(class_of(layout)?, layout.size())?;
+        let class = class_of(layout)?;
+        let taken = self.allocate_at_hand(class, layout.size())?;
         if taken.is_first {
-            self.woken(taken.run);
+            self.woken(class, taken.run);
         }
         Some(taken.chunk)
     }

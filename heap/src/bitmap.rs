@@ -71,6 +71,18 @@ impl Bitmap {
         }
     }
 
+    /// Returns the set of the set bits of a word.
+    #[inline(always)]
+    pub(crate) const fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
+    /// Returns the word.
+    #[inline(always)]
+    pub(crate) const fn bits(self) -> u64 {
+        self.0
+    }
+
     /// Returns whether the set is empty.
     pub(crate) const fn is_empty(self) -> bool {
         self.0 == 0

@@ -20,9 +20,8 @@
 //! Cost: constant; a group looks at one to four words.
 #![forbid(unsafe_code)]
 
-use core::cell::Cell;
-
 use crate::bitmap::Bitmap;
+use crate::published::PublishedBitmap;
 use crate::size_class::STACKS_PER_RUN;
 use crate::units::CHUNKS_PER_STACK;
 
@@ -32,16 +31,17 @@ pub(crate) struct NotTaken;
 
 /// Up to 64 chunks of one size.
 #[derive(Debug, Default)]
+#[repr(transparent)]
 pub(crate) struct BitmappedStack {
     /// The free chunks. A stack of fewer than 64 has its missing chunks as taken forever.
-    free: Cell<Bitmap>,
+    free: PublishedBitmap,
 }
 
 impl BitmappedStack {
     /// Creates a stack of `chunks` (at most 64) free chunks.
     pub(crate) const fn new(chunks: usize) -> Self {
         Self {
-            free: Cell::new(Bitmap::below(chunks)),
+            free: PublishedBitmap::new(Bitmap::below(chunks)),
         }
     }
 
@@ -83,6 +83,7 @@ impl BitmappedStack {
 
 /// The stacks that share one run of pages and count their chunks through.
 #[derive(Debug, Default)]
+#[repr(transparent)]
 pub(crate) struct StackGroup {
     /// Chunk `n` of the group is chunk `n % 64` of stack `n / 64`.
     stacks: [BitmappedStack; STACKS_PER_RUN],
@@ -105,6 +106,12 @@ impl StackGroup {
             rest -= CHUNKS_PER_STACK;
         }
         group
+    }
+
+    /// Returns the free chunks of stack `number`.
+    #[inline]
+    pub(crate) fn free(&self, number: usize) -> Bitmap {
+        self.stacks[number].free()
     }
 
     /// Takes the lowest free chunk of the group.

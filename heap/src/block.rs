@@ -43,6 +43,7 @@ use core::ptr::NonNull;
 
 use crate::bitmap::Bitmap;
 use crate::list::{Linked, Links};
+use crate::published::PublishedBitmap;
 use crate::run::{DESCRIPTOR_SIZE, Run, RunInfo, RunKind};
 use crate::trie::{Children, TrieNode};
 use crate::units::{BLOCK_SIZE, PAGE_SIZE, PAGES_PER_BLOCK, block_base, page_in_block};
@@ -66,7 +67,7 @@ pub(crate) struct BlockInfo {
     /// Pages that belong to nobody.
     pub(crate) free: Cell<Bitmap>,
     /// Pages at which a run begins, mirrored: 63 is page 0.
-    leads: Cell<Bitmap>,
+    leads: PublishedBitmap,
     /// Pages that may hold something else than zeros.
     touched: Cell<Bitmap>,
     /// Pages in runs that hold something of the user's.
@@ -106,11 +107,14 @@ impl Block {
         let header = page_in_block(info.addr().get());
         let pages = memory.len() / PAGE_SIZE;
         let touched = if is_zeroed { 0 } else { PAGES_PER_BLOCK };
-        // SAFETY: the caller hands over the first page; its alignment is larger than that of `BlockInfo`.
+        // Descriptors are read as a whole, though a run of pages that is one allocation has no stacks to write.
+        // SAFETY: the caller hands over the first page.
+        unsafe { info.cast::<[u8; PAGE_SIZE]>().write_bytes(0, 1) };
+        // SAFETY: the same; its alignment is larger than that of `BlockInfo`.
         unsafe {
             info.write(BlockInfo {
                 free: Cell::new(Bitmap::range(header + 1, pages - 1)),
-                leads: Cell::new(Bitmap::EMPTY),
+                leads: PublishedBitmap::new(Bitmap::EMPTY),
                 touched: Cell::new(Bitmap::below(touched)),
                 live_pages: Cell::new(0),
                 longest: Cell::new(narrow(pages - 1)),

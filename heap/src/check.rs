@@ -229,7 +229,7 @@ fn check_reserved(chain: &FactoryChain, block: Block, walk: &mut Walk) -> Result
 /// Proves what must hold of one run, adds it to the walk, and returns its live pages.
 fn check_run(run: Run, walk: &mut Walk) -> Result<usize, Corruption> {
     let address = run.address();
-    let tally = match run.kind {
+    let tally = match run.kind() {
         RunKind::Whole => {
             walk.whole_pages += run.pages();
             walk.whole_runs += 1;

@@ -67,12 +67,10 @@ impl FactoryChain {
         }
     }
 
-    /// Follows up on a stack that got its first chunk.
+    /// Follows up on a stack of `class` that got its first chunk.
     #[inline]
-    pub(crate) fn woken(&mut self, run: Run) {
-        if let RunKind::Stacks(class) = run.kind {
-            self.lists[class.get()].woken();
-        }
+    pub(crate) fn woken(&mut self, class: ClassIndex, run: Run) {
+        self.lists[class.get()].woken();
         self.holdings.runs.mark_live(run);
     }
 
@@ -306,7 +304,7 @@ impl FactoryChain {
     pub(crate) fn take_chunk(&mut self, class: ClassIndex) -> Option<Memory> {
         let taken = self.lists[class.get()].allocate(class.class().chunk_size())?;
         if taken.is_first {
-            self.woken(taken.run);
+            self.woken(class, taken.run);
         }
         Some(taken.chunk)
     }
@@ -404,7 +402,7 @@ impl FactoryChain {
     pub(crate) fn emptied<S: MemorySource>(&mut self, run: Run, source: &S) {
         let block = Block::of(run);
         self.holdings.runs.mark_empty(run);
-        if let RunKind::Stacks(class) = run.kind {
+        if let RunKind::Stacks(class) = run.kind() {
             if self.lists[class.get()].emptied(run) {
                 self.holdings.runs.close(run);
             }
@@ -430,10 +428,10 @@ impl FactoryChain {
     fn retire<S: MemorySource>(&mut self, block: Block, source: &S) {
         for run in block.runs() {
             debug_assert!(
-                run.kind != RunKind::Whole,
+                run.kind() != RunKind::Whole,
                 "an idle block holds nothing but spare stacks"
             );
-            if let RunKind::Stacks(class) = run.kind {
+            if let RunKind::Stacks(class) = run.kind() {
                 self.lists[class.get()].release(run);
             }
             self.holdings.runs.close(run);

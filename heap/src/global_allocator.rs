@@ -17,9 +17,9 @@ use crate::memory_source::MemorySource;
 use crate::misuse::Misuse;
 use crate::page_runs::KEPT_BLOCKS;
 use crate::place::{Object, Place};
-use crate::run::{Memory, Run};
+use crate::run::{Memory, Run, Taken};
 use crate::shrinkers::{Shrinker, TooManyShrinkers};
-use crate::size_class::class_of;
+use crate::size_class::{ClassIndex, class_of};
 use crate::statistics::Statistics;
 use crate::walk::{BlockWalk, Walk, next};
 
@@ -277,7 +277,7 @@ impl<S: MemorySource, R: RawMutex> Allocator<S, R> {
             return self.allocate_any_slowly(guarded, layout);
         };
         if taken.is_first {
-            return self.woken(guarded, taken.run, taken.chunk.start);
+            return self.woken(guarded, class, taken);
         }
         taken.chunk.start.as_ptr()
     }
@@ -289,11 +289,11 @@ impl<S: MemorySource, R: RawMutex> Allocator<S, R> {
             .map_or(ptr::null_mut(), |memory| memory.start.as_ptr())
     }
 
-    /// Follows up on a stack that got its first chunk, and returns the chunk.
+    /// Follows up on a stack of `class` that got its first chunk, and returns the chunk.
     #[inline(never)]
-    fn woken(&self, mut guarded: Entered<'_, R>, run: Run, chunk: NonNull<u8>) -> *mut u8 {
-        guarded.chain.woken(run);
-        chunk.as_ptr()
+    fn woken(&self, mut guarded: Entered<'_, R>, class: ClassIndex, taken: Taken) -> *mut u8 {
+        guarded.chain.woken(class, taken.run);
+        taken.chunk.start.as_ptr()
     }
 
     /// Hands out memory when no stack has it at hand.

@@ -27,6 +27,7 @@ mod bitmap;
 mod block_snapshot;
 mod list;
 mod place;
+mod published;
 mod size_class;
 mod totals;
 mod trie;

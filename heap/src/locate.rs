@@ -142,7 +142,7 @@ impl Lookup<'_> {
             };
         };
         let offset = address - run.address();
-        let class = match run.kind {
+        let class = match run.kind() {
             RunKind::Stacks(class) if class != ClassIndex::RECORDS => class,
             RunKind::Stacks(_) => return Place::Own,
             RunKind::Whole => {
@@ -186,7 +186,7 @@ impl Lookup<'_> {
     /// 256, where most of them are in quarantine; else constant.
     fn next_in_run(self, run: Run, from: usize) -> Option<Object> {
         let offset = from.saturating_sub(run.address());
-        let class = match run.kind {
+        let class = match run.kind() {
             RunKind::Stacks(class) if class != ClassIndex::RECORDS => class,
             RunKind::Stacks(_) => return None,
             RunKind::Whole if offset == 0 => return Some(object_of_run(run)),
@@ -257,7 +257,7 @@ fn state_of_page(block: Block, page: usize) -> PageState {
         return PageState::Free;
     };
     let is_first = run.first_page() == page;
-    match run.kind {
+    match run.kind() {
         RunKind::Whole => PageState::Run {
             pages: run.pages(),
             is_first,

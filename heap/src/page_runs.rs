@@ -113,7 +113,7 @@ impl PageRuns {
     ) -> Option<(Run, usize)> {
         let block = self.directory.find_at_hand(address)?;
         let (run, _) = block.run_before(page_in_block(address))?;
-        if run.kind != RunKind::Stacks(class) {
+        if run.kind() != RunKind::Stacks(class) {
             return None;
         }
         let chunk = class.class().chunk_at(address - run.address())?;
@@ -144,7 +144,7 @@ impl PageRuns {
     pub(crate) fn find_whole(&self, address: usize, pages: usize, align: usize) -> Option<Run> {
         let block = self.find(address)?;
         let (run, pages_before) = block.run_before(page_in_block(address))?;
-        let is_it = run.kind == RunKind::Whole
+        let is_it = run.kind() == RunKind::Whole
             && pages_before == 0
             && run.pages() == pages
             && address % (align * PAGE_SIZE) == 0;

@@ -15,7 +15,8 @@ use core::ptr::NonNull;
 
 use crate::bitmapped_stack::{NotTaken, StackGroup};
 use crate::list::{Linked, Links};
-use crate::size_class::ClassIndex;
+use crate::published::{PublishedBitmap, PublishedU8};
+use crate::size_class::{ClassIndex, STACKS_PER_RUN};
 use crate::units::{CHUNKS_PER_STACK, PAGE_SIZE};
 
 /// Bytes of a descriptor.
@@ -35,10 +36,32 @@ pub(crate) enum RunKind {
     Whole,
 }
 
+impl RunKind {
+    /// Returns the kind in a byte.
+    #[inline(always)]
+    const fn code(self) -> u8 {
+        match self {
+            Self::Stacks(class) => class.code(),
+            Self::Whole => 0,
+        }
+    }
+
+    /// Returns the kind that a byte stands for.
+    #[inline(always)]
+    const fn of_code(code: u8) -> Self {
+        match ClassIndex::of_code(code) {
+            Some(class) => Self::Stacks(class),
+            None => Self::Whole,
+        }
+    }
+}
+
 /// What a run of pages knows of itself.
+///
+/// A sharded heap's other CPUs may read the published fields at any time, also while the descriptor is written anew.
 #[derive(Debug)]
 pub(crate) struct RunInfo {
-    /// The stacks, empty of chunks in a run of kind `Whole`.
+    /// The stacks; in a run of kind `Whole` anything.
     pub(crate) stacks: StackGroup,
     /// The first byte.
     start: NonNull<u8>,
@@ -52,9 +75,9 @@ pub(crate) struct RunInfo {
     /// out. In a run of kind `Whole`, 0 says that all of it is zero. [`NEVER_ZERO`] otherwise.
     zero_from: Cell<u16>,
     /// Length in pages.
-    pages: Cell<u8>,
-    /// What the pages are used for.
-    pub(crate) kind: RunKind,
+    pages: PublishedU8,
+    /// What the pages are used for, as [`RunKind::code`] writes it.
+    kind: PublishedU8,
 }
 
 /// No chunk of a run has this number.
@@ -105,8 +128,8 @@ impl Run {
     ///
     /// # Safety
     ///
-    /// `place` is that of a descriptor in the header of a block, valid for writes and with provenance for all of the block;
-    /// no handle of it is in use. The pages are the block's, and used by nobody else as long as any copy of the handle is
+    /// `place` is that of a descriptor in the header of a block, initialised with zeros or a descriptor, valid for reads and
+    /// writes and with provenance for all of the block; no handle of it is in use. The pages are the block's, and used by nobody else as long as any copy of the handle is
     /// in use. They are zero if `is_zeroed`.
     pub(crate) unsafe fn install(
         place: NonNull<RunInfo>,
@@ -115,26 +138,42 @@ impl Run {
         kind: RunKind,
         is_zeroed: bool,
     ) -> Self {
-        let chunks = match kind {
-            RunKind::Stacks(class) => class.class().chunks_in(pages),
-            RunKind::Whole => 0,
-        };
+        let info = place.as_ptr();
+        let mut chunks = 0;
+        if let RunKind::Stacks(class) = kind {
+            chunks = class.class().chunks_in(pages);
+            let group = StackGroup::new(chunks);
+            for number in 0..STACKS_PER_RUN {
+                // SAFETY: the descriptor is the caller's to write; a group is four words (`repr(transparent)`).
+                #[expect(
+                    clippy::multiple_unsafe_ops_per_block,
+                    reason = "the place of a word, and the word"
+                )]
+                unsafe {
+                    let words = (&raw mut (*info).stacks).cast::<PublishedBitmap>();
+                    PublishedBitmap::publish(words.add(number), group.free(number));
+                }
+            }
+        }
         #[expect(
             clippy::cast_possible_truncation,
             reason = "a group holds at most 256 chunks, a block 64 pages"
         )]
-        let info = RunInfo {
-            stacks: StackGroup::new(chunks),
-            start,
-            links: Links::default(),
-            capacity: chunks as u16,
-            used: Cell::new(0),
-            zero_from: Cell::new(if is_zeroed { 0 } else { NEVER_ZERO }),
-            pages: Cell::new(pages as u8),
-            kind,
-        };
-        // SAFETY: the caller's promise.
-        unsafe { place.write(info) };
+        let (capacity, length) = (chunks as u16, pages as u8);
+        // SAFETY: the descriptor is the caller's to write. What others may read are atomics, and written as such.
+        #[expect(
+            clippy::multiple_unsafe_ops_per_block,
+            reason = "one argument serves all fields"
+        )]
+        unsafe {
+            PublishedU8::publish(&raw mut (*info).pages, length);
+            PublishedU8::publish(&raw mut (*info).kind, kind.code());
+            (&raw mut (*info).capacity).write(capacity);
+            (&raw mut (*info).start).write(start);
+            (&raw mut (*info).links).write(Links::default());
+            (&raw mut (*info).used).write(Cell::new(0));
+            (&raw mut (*info).zero_from).write(Cell::new(if is_zeroed { 0 } else { NEVER_ZERO }));
+        }
         // INVARIANT: just initialised; the rest is the caller's promise.
         Self(place)
     }
@@ -171,6 +210,12 @@ impl Run {
     #[inline]
     pub(crate) fn address(self) -> usize {
         self.start.addr().get()
+    }
+
+    /// Returns what the pages are used for.
+    #[inline(always)]
+    pub(crate) fn kind(self) -> RunKind {
+        RunKind::of_code(self.kind.get())
     }
 
     /// Returns the length in pages.

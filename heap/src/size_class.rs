@@ -154,6 +154,21 @@ impl ClassIndex {
         self.0.get() as usize - 1
     }
 
+    /// Returns the index in a byte, which is not 0.
+    #[inline(always)]
+    pub(crate) const fn code(self) -> u8 {
+        self.0.get()
+    }
+
+    /// Returns the index that a byte stands for. `None` for 0.
+    #[inline(always)]
+    pub(crate) const fn of_code(code: u8) -> Option<Self> {
+        match NonZeroU8::new(code) {
+            Some(code) => Some(Self(code)),
+            None => None,
+        }
+    }
+
     /// Returns the row.
     #[inline]
     pub(crate) const fn class(self) -> &'static SizeClass {

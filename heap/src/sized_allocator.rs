@@ -145,7 +145,7 @@ impl SizedAllocator {
     /// Returns whether list, spare and stacks agree. Cost: the number of stacks with room.
     pub(crate) fn is_sound(&self, class: ClassIndex) -> bool {
         let fits = |run: Run| {
-            run.kind == RunKind::Stacks(class)
+            run.kind() == RunKind::Stacks(class)
                 && run.capacity() == class.class().chunks_in(run.pages())
                 && run.used() + run.stacks.free_chunks() == run.capacity()
                 && run.stacks.height(run.capacity()) >= run.used()

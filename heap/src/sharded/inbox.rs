@@ -1,0 +1,98 @@
+//! What a shard is told: that blocks of its own, or regions, have something for it.
+//!
+//! Owns one bit for each place that a block or region may have in the [tables](crate::sharded::table), and a word that says which
+//! words of these are not zero. Who has a message sets the bit; that it is set already is as good. Refuses to know who stands at
+//! a place.
+//!
+//! The words climb and descend as those of [`remote_frees`](crate::sharded::remote_frees) do, with the same argument. An inbox is part
+//! of the heap's own memory and never goes away, so there is nothing that a late teller could find gone.
+//!
+//! Cost: a message one or two `fetch_or`, whatever else there is; no waiting, from any context.
+#![forbid(unsafe_code)]
+
+use crate::bitmap::Bitmap;
+use crate::sync::{AtomicU64, Ordering};
+
+/// Words of an inbox: one bit each in a `u64`. (Loom has to create every one.)
+pub(crate) const WORDS: usize = if cfg!(loom) { 1 } else { 64 };
+
+/// Places that have a bit.
+pub(crate) const PLACES: usize = WORDS * 64;
+
+/// The messages to one shard.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    /// Which words are not zero.
+    summary: AtomicU64,
+    /// A bit a place.
+    words: [AtomicU64; WORDS],
+}
+
+/// Messages that the owner has taken and not looked at yet.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    /// The word that they were in.
+    word: usize,
+    /// Its bits.
+    places: Bitmap,
+}
+
+impl Taken {
+    /// No messages.
+    pub(crate) const fn none() -> Self {
+        Self {
+            word: 0,
+            places: Bitmap::EMPTY,
+        }
+    }
+}
+
+impl Inbox {
+    /// Creates an empty inbox.
+    #[cfg(not(loom))]
+    pub(crate) const fn new() -> Self {
+        Self {
+            summary: AtomicU64::new(0),
+            words: [const { AtomicU64::new(0) }; WORDS],
+        }
+    }
+
+    /// Creates an empty inbox.
+    #[cfg(loom)]
+    pub(crate) fn new() -> Self {
+        Self {
+            summary: AtomicU64::new(0),
+            words: [(); WORDS].map(|()| AtomicU64::new(0)),
+        }
+    }
+
+    /// Leaves a message: something at `place` has news.
+    pub(crate) fn post(&self, place: usize) {
+        let word = place / 64;
+        if self.words[word].fetch_or(1 << (place % 64), Ordering::AcqRel) == 0 {
+            self.summary.fetch_or(1 << word, Ordering::AcqRel);
+        }
+    }
+
+    /// Returns whether there are messages that nobody took yet.
+    #[inline]
+    pub(crate) fn has_any(&self) -> bool {
+        self.summary.load(Ordering::Relaxed) != 0
+    }
+
+    /// Takes the next message: the place. `taken` is what the owner has in hand. Called by the owner.
+    pub(crate) fn take(&self, taken: &mut Taken) -> Option<usize> {
+        if taken.places.is_empty() {
+            let word = Bitmap::from_bits(self.summary.load(Ordering::Relaxed)).lowest()?;
+            self.summary.fetch_and(!(1 << word), Ordering::AcqRel);
+            let places = self.words[word].swap(0, Ordering::AcqRel);
+            *taken = Taken {
+                word,
+                places: Bitmap::from_bits(places),
+            };
+        }
+        let place = taken.places.lowest()?;
+        taken.places = taken.places.without_lowest();
+        Some(taken.word * 64 + place)
+    }
+}
