@@ -167,7 +167,7 @@ impl FactoryChain {
 
     /// Finds the chunk of `class` that begins at `address`, taken or free, unless more is to be looked at.
     #[inline(always)]
-    fn chunk_at_hand(&self, address: usize, class: ClassIndex) -> Option<(Run, usize)> {
+    pub(crate) fn chunk_at_hand(&self, address: usize, class: ClassIndex) -> Option<(Run, usize)> {
         if self.holdings.quarantine.is_on() {
             return None;
         }

@@ -70,6 +70,11 @@ impl BitmappedStack {
         Ok(())
     }
 
+    /// Takes `chunks` back, all of which are taken.
+    pub(crate) fn put_all(&self, chunks: Bitmap) {
+        self.free.set(self.free.get().with(chunks));
+    }
+
     /// Returns the free chunks.
     pub(crate) fn free(&self) -> Bitmap {
         self.free.get()
@@ -133,6 +138,11 @@ impl StackGroup {
     #[inline]
     pub(crate) fn put(&self, chunk: usize) -> Result<(), NotTaken> {
         self.stack_of(chunk).put(chunk % CHUNKS_PER_STACK)
+    }
+
+    /// Takes `chunks` of stack `number` back, all of which are taken.
+    pub(crate) fn put_all(&self, number: usize, chunks: Bitmap) {
+        self.stacks[number].put_all(chunks);
     }
 
     /// Returns whether `chunk`, one of the group's, is free.

@@ -128,6 +128,17 @@ impl Block {
         Self(info)
     }
 
+    /// Returns the block whose header stands at `header`.
+    ///
+    /// # Safety
+    ///
+    /// [`install`](Self::install) wrote it there, and the pointer has the provenance of the memory that it was given.
+    #[inline]
+    pub(crate) const unsafe fn at(header: NonNull<u8>) -> Self {
+        // INVARIANT: the caller's promise.
+        Self(header.cast())
+    }
+
     /// Returns the block that `run` lies in.
     #[inline]
     pub(crate) fn of(run: Run) -> Self {
@@ -136,6 +147,12 @@ impl Block {
         // INVARIANT: a descriptor lies in the header of its block, and its pointer is valid for all of the block.
         // SAFETY: the header is a page, aligned to a page, and begins `offset` bytes before the descriptor.
         Self(unsafe { descriptor.byte_sub(offset) }.cast())
+    }
+
+    /// Returns the pointer to the header, which is good for all of the memory.
+    #[inline]
+    pub(crate) const fn header(self) -> NonNull<u8> {
+        self.0.cast()
     }
 
     /// Returns the memory as the source gave it.

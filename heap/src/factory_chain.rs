@@ -57,11 +57,12 @@ pub(crate) struct FactoryChain {
 unsafe impl Send for FactoryChain {}
 
 impl FactoryChain {
-    /// Creates a chain that holds no memory.
-    pub(crate) const fn new() -> Self {
+    /// Creates a chain that holds no memory, and keeps at most `kept` idle blocks, at most
+    /// [`KEPT_BLOCKS`](crate::page_runs::KEPT_BLOCKS).
+    pub(crate) const fn new(kept: usize) -> Self {
         Self {
             lists: [const { SizedAllocator::new() }; LISTS],
-            holdings: Holdings::new(),
+            holdings: Holdings::new(kept),
             reserve: 0,
             totals: Totals::new(),
         }
@@ -465,9 +466,14 @@ impl FactoryChain {
 
     /// Takes back a run that is one allocation.
     fn deallocate_run<S: MemorySource>(&mut self, run: Run, source: &S) {
+        self.totals.whole_frees += 1;
+        self.take_back_run(run, source);
+    }
+
+    /// Takes back a run that is one allocation, and whose free was counted.
+    pub(crate) fn take_back_run<S: MemorySource>(&mut self, run: Run, source: &S) {
         let block = Block::of(run);
         self.totals.whole_pages -= run.pages();
-        self.totals.whole_frees += 1;
         self.holdings.runs.mark_empty(run);
         self.holdings.runs.close(run);
         if block.is_idle() {
@@ -518,8 +524,18 @@ impl FactoryChain {
 
     /// Takes back a region.
     fn deallocate_region<S: MemorySource>(&mut self, region: Region, source: &S) {
+        self.take_out_region(region);
+        self.release_region(region, source);
+    }
+
+    /// Takes a region out of those that are live.
+    pub(crate) fn take_out_region(&mut self, region: Region) {
         self.holdings.remove_region(region);
         self.totals.region_frees += 1;
+    }
+
+    /// Gives a region that was taken out back to the source, and its record to its list.
+    pub(crate) fn release_region<S: MemorySource>(&mut self, region: Region, source: &S) {
         let (start, size) = (region.start, region.size());
         self.deallocate_record(region.chunk(), source);
         // SAFETY: the region came from this source with this size, and its record is gone.

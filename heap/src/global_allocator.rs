@@ -11,6 +11,7 @@ use lock_api::RawMutex;
 
 use crate::at_hand::{Resized, TakenBack};
 use crate::block_snapshot::BlockSnapshot;
+use crate::callbacks::{Callbacks, WhenOut, panic_on_misuse, report};
 use crate::check::{Corruption, check};
 use crate::lock::{Entered, Lock};
 use crate::memory_source::MemorySource;
@@ -105,7 +106,7 @@ impl<S: MemorySource, R: RawMutex> Allocator<S, R> {
     /// It is called by whoever asked for memory, in an interrupt handler too. It may allocate; requests that are answered
     /// with null meanwhile, its own or others', do not call it again. It must not unwind.
     pub fn set_out_of_memory_handler(&self, handler: fn(Layout)) {
-        self.lock.enter().on_out_of_memory.set(handler);
+        self.lock.enter().callbacks.on_out_of_memory.set(handler);
     }
 
     /// Adds a function that is asked to free memory before a request is answered with null: see [`Shrinker`].
@@ -116,7 +117,7 @@ impl<S: MemorySource, R: RawMutex> Allocator<S, R> {
     ///
     /// [`TooManyShrinkers`] when there are [`MOST_SHRINKERS`](crate::MOST_SHRINKERS) already.
     pub fn add_shrinker(&self, shrinker: Shrinker) -> Result<(), TooManyShrinkers> {
-        self.lock.enter().shrinkers.add(shrinker)
+        self.lock.enter().callbacks.shrinkers.add(shrinker)
     }
 
     /// Holds `blocks` blocks of 256 KiB back for requests that are urgent, at most
@@ -128,7 +129,7 @@ impl<S: MemorySource, R: RawMutex> Allocator<S, R> {
     /// by whoever asks for memory, without the lock, and must not unwind.
     pub fn set_reserve(&self, blocks: usize, is_urgent: fn() -> bool) -> usize {
         let mut guarded = self.lock.enter();
-        guarded.is_urgent = is_urgent;
+        guarded.callbacks.is_urgent = is_urgent;
         let held_back = guarded.chain.set_reserve(blocks, &self.source);
         self.report_source(guarded);
         held_back
@@ -303,51 +304,6 @@ impl<S: MemorySource, R: RawMutex> Allocator<S, R> {
         memory.or_else(|| self.allocate_when_out(layout))
     }
 
-    /// Hands out memory when there is none: out of the reserve, or after the shrinkers were asked.
-    fn allocate_when_out(&self, layout: Layout) -> Option<Memory> {
-        let is_urgent = self.lock.enter().is_urgent;
-        let memory = if without_unwinding(is_urgent) {
-            let mut guarded = self.lock.enter();
-            let memory = guarded.chain.allocate_urgently(layout, &self.source);
-            self.report_source(guarded);
-            memory
-        } else {
-            self.shrink_and_allocate(layout)
-        };
-        if memory.is_none() {
-            self.answer_null(layout);
-        }
-        memory
-    }
-
-    /// Counts a request that is answered with null, and tells the handler.
-    fn answer_null(&self, layout: Layout) {
-        let mut guarded = self.lock.enter();
-        guarded.chain.totals.count_failure();
-        let Some(handler) = guarded.on_out_of_memory.begin() else {
-            return;
-        };
-        drop(guarded);
-        without_unwinding(|| handler(layout));
-        self.lock.enter().on_out_of_memory.end();
-    }
-
-    /// Asks the shrinkers in turn, until one of them has made the request possible.
-    fn shrink_and_allocate(&self, layout: Layout) -> Option<Memory> {
-        let mut shrinkers = self.lock.enter().shrinkers.begin()?;
-        let memory = shrinkers.find_map(|shrinker| {
-            if !without_unwinding(|| shrinker(layout)) {
-                return None;
-            }
-            let mut guarded = self.lock.enter();
-            let memory = guarded.chain.allocate(layout, &self.source);
-            self.report_source(guarded);
-            memory
-        });
-        self.lock.enter().shrinkers.end();
-        memory
-    }
-
     /// Reports what the source did wrong, if it did, when the lock is gone.
     fn report_source(&self, mut guarded: Entered<'_, R>) {
         if guarded.chain.holdings.has_source_misuse() {
@@ -482,6 +438,27 @@ impl<S: MemorySource, R: RawMutex> Allocator<S, R> {
     }
 }
 
+impl<S: MemorySource, R: RawMutex> WhenOut for Allocator<S, R> {
+    fn with_callbacks<T>(&self, look: impl FnOnce(&mut Callbacks) -> T) -> T {
+        look(&mut self.lock.enter().callbacks)
+    }
+
+    fn allocate_again(&self, layout: Layout, is_urgent: bool) -> Option<Memory> {
+        let mut guarded = self.lock.enter();
+        let memory = if is_urgent {
+            guarded.chain.allocate_urgently(layout, &self.source)
+        } else {
+            guarded.chain.allocate(layout, &self.source)
+        };
+        self.report_source(guarded);
+        memory
+    }
+
+    fn count_failure(&self) {
+        self.lock.enter().chain.totals.count_failure();
+    }
+}
+
 impl<S: MemorySource + Sync, R: RawMutex> Allocator<S, R> {
     /// Returns the source. One that is not [`Sync`] is reached by [`with_source`](Self::with_source).
     pub const fn source(&self) -> &S {
@@ -528,33 +505,5 @@ unsafe impl<S: MemorySource, R: RawMutex> GlobalAlloc for Allocator<S, R> {
 impl<S, R> fmt::Debug for Allocator<S, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Allocator").finish_non_exhaustive()
-    }
-}
-
-/// The default handler: panics.
-fn panic_on_misuse(misuse: Misuse) {
-    panic!("{misuse}");
-}
-
-/// Calls `handler` with what was done wrong.
-#[cold]
-pub(crate) fn report(handler: fn(Misuse), misuse: Misuse) {
-    without_unwinding(|| handler(misuse));
-}
-
-/// Calls a function of the user's and does not let it unwind into the code that asked for memory: an allocator must not.
-fn without_unwinding<T>(call: impl FnOnce() -> T) -> T {
-    let no_unwinding = AbortOnDrop;
-    let result = call();
-    core::mem::forget(no_unwinding);
-    result
-}
-
-/// Ends the program when dropped while unwinding: a panic during a panic aborts.
-struct AbortOnDrop;
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        panic!("what a heap calls must not unwind out of it");
     }
 }

@@ -13,6 +13,7 @@ use crate::check::{Corruption, check};
 use crate::factory_chain::FactoryChain;
 use crate::memory_source::MemorySource;
 use crate::misuse::Misuse;
+use crate::page_runs::KEPT_BLOCKS;
 use crate::place::{Object, Place};
 use crate::statistics::Statistics;
 use crate::walk::{BlockWalk, Walk, next};
@@ -81,7 +82,7 @@ impl<S: MemorySource> Heap<S> {
     /// Creates a heap that holds no memory yet.
     pub const fn new(source: S) -> Self {
         Self {
-            chain: FactoryChain::new(),
+            chain: FactoryChain::new(KEPT_BLOCKS),
             source,
         }
     }

@@ -40,10 +40,10 @@ pub(crate) struct Holdings {
 }
 
 impl Holdings {
-    /// Creates the record of nothing.
-    pub(crate) const fn new() -> Self {
+    /// Creates the record of nothing, which keeps at most `kept` idle blocks.
+    pub(crate) const fn new(kept: usize) -> Self {
         Self {
-            runs: PageRuns::new(),
+            runs: PageRuns::new(kept),
             regions: LiveRegions::new(),
             quarantine: Quarantine::new(),
             gone: GoneBack::new(),

@@ -8,6 +8,7 @@ extern crate std;
 pub use crate::block_snapshot::{BlockSnapshot, PageState};
 pub use crate::cache::{Cache, CacheStatistics, Cached, KEPT_OBJECTS};
 pub use crate::check::Corruption;
+pub use crate::current_cpu::CurrentCpu;
 pub use crate::fault_injection::FaultInjector;
 pub use crate::global_allocator::Allocator;
 pub use crate::heap::{AllocError, Heap};
@@ -17,8 +18,10 @@ pub use crate::misuse::{Misuse, MisuseKind};
 pub use crate::page_runs::{KEPT_BLOCKS, LARGEST_RESERVE};
 pub use crate::place::{Object, ObjectKind, ObjectState, Place};
 pub use crate::scope::{LARGEST_PIECE, SMALLEST_PIECE, Scope};
+pub use crate::sharded_allocator::ShardedAllocator;
 pub use crate::shrinkers::{MOST_SHRINKERS, Shrinker, TooManyShrinkers};
 pub use crate::sources::{Fallback, NoMemory, NoSuchEnd, Region, Regions, TooSmall};
+pub use crate::statistics::shards::CpuStatistics;
 pub use crate::statistics::{ClassStatistics, PageStatistics, Statistics};
 pub use crate::units::{BLOCK_SIZE, PAGE_SIZE};
 
@@ -57,10 +60,14 @@ mod sized_allocator;
 mod at_hand;
 mod factory_chain;
 
-// Layer 4: who may enter, and whom to ask and to tell when memory is out.
+// Layer 4: who may enter, and whom to ask and to tell when memory is out. For many CPUs: one chain for each.
+mod callbacks;
+mod current_cpu;
 mod lock;
 mod out_of_memory;
+mod sharded;
 mod shrinkers;
+mod sync;
 
 // The layers composed, with the lock and without, and what can be seen of them.
 #[cfg(feature = "allocator_api")]
@@ -69,6 +76,7 @@ mod check;
 mod global_allocator;
 mod heap;
 mod locked_heap;
+mod sharded_allocator;
 mod statistics;
 mod walk;
 

@@ -9,10 +9,10 @@
 
 use lock_api::{Mutex, MutexGuard, RawMutex};
 
+use crate::callbacks::Callbacks;
 use crate::factory_chain::FactoryChain;
 use crate::misuse::Misuse;
-use crate::out_of_memory::OutOfMemoryHandler;
-use crate::shrinkers::Shrinkers;
+use crate::page_runs::KEPT_BLOCKS;
 
 /// What the lock guards.
 #[derive(Debug)]
@@ -21,12 +21,8 @@ pub(crate) struct Guarded {
     pub(crate) chain: FactoryChain,
     /// What to call after a wrong free, when the lock is gone.
     pub(crate) on_misuse: fn(Misuse),
-    /// What to call after a request was answered with null, when the lock is gone.
-    pub(crate) on_out_of_memory: OutOfMemoryHandler,
-    /// Says whether the caller may use the reserve.
-    pub(crate) is_urgent: fn() -> bool,
-    /// Whom to ask for memory before the answer is null.
-    pub(crate) shrinkers: Shrinkers,
+    /// What else to call, when the lock is gone.
+    pub(crate) callbacks: Callbacks,
 }
 
 /// The chain behind a lock.
@@ -41,11 +37,9 @@ impl<R: RawMutex> Lock<R> {
         Self(Mutex::const_new(
             R::INIT,
             Guarded {
-                chain: FactoryChain::new(),
+                chain: FactoryChain::new(KEPT_BLOCKS),
                 on_misuse,
-                on_out_of_memory: OutOfMemoryHandler::new(),
-                is_urgent: never,
-                shrinkers: Shrinkers::new(),
+                callbacks: Callbacks::new(),
             },
         ))
     }
@@ -60,9 +54,4 @@ impl<R: RawMutex> Lock<R> {
     pub(crate) fn try_enter(&self) -> Option<Entered<'_, R>> {
         self.0.try_lock()
     }
-}
-
-/// Nothing is urgent until the user says what is.
-const fn never() -> bool {
-    false
 }

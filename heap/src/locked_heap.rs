@@ -13,7 +13,8 @@ use core::ptr::{self, NonNull};
 
 use lock_api::RawMutex;
 
-use crate::global_allocator::{Allocator, report};
+use crate::callbacks::report;
+use crate::global_allocator::Allocator;
 use crate::heap::AllocError;
 use crate::lock::Entered;
 use crate::memory_source::MemorySource;

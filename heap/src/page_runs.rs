@@ -60,14 +60,14 @@ pub(crate) struct PageRuns {
 }
 
 impl PageRuns {
-    /// Creates an empty set.
-    pub(crate) const fn new() -> Self {
+    /// Creates an empty set that keeps at most `kept` idle blocks, at most [`KEPT_BLOCKS`].
+    pub(crate) const fn new(kept: usize) -> Self {
         Self {
             lists: [const { List::new() }; PAGES_PER_BLOCK],
             occupied: Bitmap::EMPTY,
             directory: Directory::new(),
             idle: [None; KEPT_BLOCKS + 1],
-            idle_places: Bitmap::below(KEPT_BLOCKS + 1),
+            idle_places: Bitmap::below(kept + 1),
             reserved: [None; LARGEST_RESERVE],
             reserved_count: 0,
             count: 0,
@@ -171,6 +171,13 @@ impl PageRuns {
         self.pages += block.pages();
     }
 
+    /// Notes that a block goes.
+    fn leave(&mut self, block: Block) {
+        self.directory.remove(block);
+        self.count -= 1;
+        self.pages -= block.pages();
+    }
+
     /// Lets an idle block, all of its pages free, serve.
     fn put_into_service(&mut self, block: Block) {
         self.hang(block);
@@ -243,9 +250,22 @@ impl PageRuns {
     /// Takes out an idle block all of whose pages are free.
     pub(crate) fn remove(&mut self, block: Block) {
         self.take_out_of_service(block);
-        self.directory.remove(block);
-        self.count -= 1;
-        self.pages -= block.pages();
+        self.leave(block);
+    }
+
+    /// Takes out a block that is in use, as it is: not an idle one, and none that is held back.
+    pub(crate) fn let_go(&mut self, block: Block) {
+        debug_assert!(!block.is_idle(), "an idle block is given back");
+        self.unhang(block);
+        self.free_pages -= block.free.get().len();
+        self.leave(block);
+    }
+
+    /// Takes in a block that is in use, as another heap has [let it go](Self::let_go).
+    pub(crate) fn take_over(&mut self, block: Block) {
+        self.enter(block);
+        self.hang(block);
+        self.free_pages += block.free.get().len();
     }
 
     /// Opens a run of `pages` pages (1..=63) that begins at a multiple of `align` pages.

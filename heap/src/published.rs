@@ -11,95 +11,89 @@ use core::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 use crate::bitmap::Bitmap;
 
-/// Makes the type of a published cell: its name, the atomic inside, and the number that it holds.
-macro_rules! published {
-    ($(#[$documentation:meta])* $name:ident, $atomic:ty, $number:ty) => {
-        $(#[$documentation])*
-        #[derive(Debug, Default)]
-        #[repr(transparent)]
-        pub(crate) struct $name($atomic);
+/// A byte.
+#[derive(Debug)]
+#[repr(transparent)]
+pub(crate) struct PublishedByte(AtomicU8);
 
-        impl $name {
-            /// Creates a cell.
-            pub(crate) const fn new(number: $number) -> Self {
-                Self(<$atomic>::new(number))
-            }
+impl PublishedByte {
+    /// Returns what it holds.
+    #[inline(always)]
+    pub(crate) fn get(&self) -> u8 {
+        self.0.load(Ordering::Relaxed)
+    }
 
-            /// Returns what it holds.
-            #[inline(always)]
-            pub(crate) fn get(&self) -> $number {
-                self.0.load(Ordering::Relaxed)
-            }
+    /// Changes what it holds. Called by the one who is alone.
+    #[inline(always)]
+    pub(crate) fn set(&self, byte: u8) {
+        self.0.store(byte, Ordering::Relaxed);
+    }
 
-            /// Changes what it holds. Called by the one who is alone.
-            #[inline(always)]
-            pub(crate) fn set(&self, number: $number) {
-                self.0.store(number, Ordering::Relaxed);
-            }
-
-            /// Does what [`set`](Self::set) does where there may be no number yet, but readers.
-            ///
-            /// # Safety
-            ///
-            /// `place` is valid for reads and writes and aligned, and only readers and this one writer use it.
-            #[inline(always)]
-            pub(crate) unsafe fn publish(place: *mut Self, number: $number) {
-                // SAFETY: the caller's promise; the cell is the atomic (`repr(transparent)`), and that the number.
-                unsafe { <$atomic>::from_ptr(place.cast()) }.store(number, Ordering::Relaxed);
-            }
-        }
-    };
+    /// Does what [`set`](Self::set) does where there may be no byte yet, but readers.
+    ///
+    /// # Safety
+    ///
+    /// `place` is valid for reads and writes, and only readers and this one writer use it.
+    #[inline(always)]
+    pub(crate) unsafe fn publish(place: *mut Self, byte: u8) {
+        // SAFETY: the caller's promise; the cell is the atomic (`repr(transparent)`).
+        unsafe { AtomicU8::from_ptr(place.cast()) }.store(byte, Ordering::Relaxed);
+    }
 }
 
-published!(
-    /// A byte.
-    PublishedU8,
-    AtomicU8,
-    u8
-);
-published!(
-    /// A word of bits.
-    PublishedU64,
-    AtomicU64,
-    u64
-);
-published!(
-    /// A size.
-    PublishedUsize,
-    AtomicUsize,
-    usize
-);
+/// A size.
+#[derive(Debug)]
+pub(crate) struct PublishedSize(AtomicUsize);
+
+impl PublishedSize {
+    /// Creates a cell.
+    pub(crate) const fn new(size: usize) -> Self {
+        Self(AtomicUsize::new(size))
+    }
+
+    /// Returns what it holds.
+    #[inline]
+    pub(crate) fn get(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Changes what it holds. Called by the one who is alone.
+    #[inline]
+    pub(crate) fn set(&self, size: usize) {
+        self.0.store(size, Ordering::Relaxed);
+    }
+}
 
 /// A set of 64 things.
 #[derive(Debug, Default)]
 #[repr(transparent)]
-pub(crate) struct PublishedBitmap(PublishedU64);
+pub(crate) struct PublishedBitmap(AtomicU64);
 
 impl PublishedBitmap {
     /// Creates a cell.
     pub(crate) const fn new(bitmap: Bitmap) -> Self {
-        Self(PublishedU64::new(bitmap.bits()))
+        Self(AtomicU64::new(bitmap.bits()))
     }
 
     /// Returns the set.
     #[inline(always)]
     pub(crate) fn get(&self) -> Bitmap {
-        Bitmap::from_bits(self.0.get())
+        Bitmap::from_bits(self.0.load(Ordering::Relaxed))
     }
 
     /// Changes the set. Called by the one who is alone.
     #[inline(always)]
     pub(crate) fn set(&self, bitmap: Bitmap) {
-        self.0.set(bitmap.bits());
+        self.0.store(bitmap.bits(), Ordering::Relaxed);
     }
 
     /// Does what [`set`](Self::set) does where there may be no set yet, but readers.
     ///
     /// # Safety
     ///
-    /// As for [`PublishedU64::publish`].
+    /// As for [`PublishedByte::publish`], and `place` is aligned.
     pub(crate) unsafe fn publish(place: *mut Self, bitmap: Bitmap) {
-        // SAFETY: the caller's promise.
-        unsafe { PublishedU64::publish(place.cast(), bitmap.bits()) };
+        // SAFETY: the caller's promise; the cell is the atomic (`repr(transparent)`).
+        unsafe { AtomicU64::from_ptr(place.cast()) }.store(bitmap.bits(), Ordering::Relaxed);
     }
 }

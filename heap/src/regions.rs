@@ -10,10 +10,13 @@
 use core::cell::Cell;
 use core::fmt;
 use core::ops::Deref;
-use core::ptr::NonNull;
+use core::ptr::{self, NonNull};
 
 use crate::list::{Linked, Links, List};
+use crate::published::PublishedSize;
+use crate::sharded::table::Entry;
 use crate::size_class::ClassIndex;
+use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
 use crate::trie::{Children, Trie, TrieNode};
 
 const _: () = assert!(
@@ -27,11 +30,15 @@ pub(crate) struct RegionInfo {
     /// The first byte.
     pub(crate) start: NonNull<u8>,
     /// Bytes, a multiple of the page.
-    size: Cell<usize>,
+    size: PublishedSize,
     /// Neighbours in the list of all regions.
     links: Links<Region>,
     /// Subtrees in the tree of addresses.
     children: Children<Region>,
+    /// In a sharded heap, the next region of its place in the table of all shards.
+    next: AtomicPtr<RegionInfo>,
+    /// In a sharded heap, twice the number of the shard that has the region, and 1 when it was given back.
+    owner_and_mark: AtomicUsize,
 }
 
 /// The record of a region.
@@ -53,9 +60,11 @@ impl Region {
         let record = chunk.cast::<RegionInfo>();
         let info = RegionInfo {
             start,
-            size: Cell::new(size),
+            size: PublishedSize::new(size),
             links: Links::default(),
             children: [Cell::new(None), Cell::new(None)],
+            next: AtomicPtr::new(ptr::null_mut()),
+            owner_and_mark: AtomicUsize::new(0),
         };
         // SAFETY: the caller hands over the chunk; it is large enough (asserted above), and chunks of a
         // power-of-two class are aligned to their size.
@@ -74,6 +83,26 @@ impl Region {
         self.size.get()
     }
 
+    /// Notes that shard `owner` has the region, and that it was not given back. Called before it stands in a table.
+    pub(crate) fn set_owner(self, owner: usize) {
+        self.owner_and_mark.store(owner << 1, Ordering::Relaxed);
+    }
+
+    /// Returns the number of the shard that has the region.
+    pub(crate) fn owner(self) -> usize {
+        self.owner_and_mark.load(Ordering::Relaxed) >> 1
+    }
+
+    /// Marks the region as given back. Returns whether it was not before: of any number of frees that race, one is told so.
+    pub(crate) fn mark_given_back(self) -> bool {
+        self.owner_and_mark.fetch_or(1, Ordering::AcqRel) & 1 == 0
+    }
+
+    /// Returns whether the region is marked as given back. Whoever sees it so sees what was written before.
+    pub(crate) fn is_given_back(self) -> bool {
+        self.owner_and_mark.load(Ordering::Acquire) & 1 == 1
+    }
+
     /// Returns the chunk that the record lives in.
     pub(crate) const fn chunk(self) -> NonNull<u8> {
         self.0.cast()
@@ -84,8 +113,29 @@ impl Deref for Region {
     type Target = RegionInfo;
 
     fn deref(&self) -> &RegionInfo {
-        // SAFETY: initialised and valid (invariant); only shared references to it exist, and what changes is a cell.
+        // SAFETY: initialised and valid (invariant); only shared references to it exist, and what changes is a cell or an atomic.
         unsafe { self.0.as_ref() }
+    }
+}
+
+impl Entry for Region {
+    type Record = RegionInfo;
+
+    fn record(self) -> NonNull<RegionInfo> {
+        self.0
+    }
+
+    unsafe fn from_record(record: NonNull<RegionInfo>) -> Self {
+        // INVARIANT: that of the handle which the pointer came from.
+        Self(record)
+    }
+
+    fn next(&self) -> &AtomicPtr<RegionInfo> {
+        &self.next
+    }
+
+    fn address(self) -> usize {
+        self.start.addr().get()
     }
 }
 

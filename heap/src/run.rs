@@ -13,9 +13,10 @@ use core::fmt;
 use core::ops::Deref;
 use core::ptr::NonNull;
 
+use crate::bitmap::Bitmap;
 use crate::bitmapped_stack::{NotTaken, StackGroup};
 use crate::list::{Linked, Links};
-use crate::published::{PublishedBitmap, PublishedU8};
+use crate::published::{PublishedBitmap, PublishedByte};
 use crate::size_class::{ClassIndex, STACKS_PER_RUN};
 use crate::units::{CHUNKS_PER_STACK, PAGE_SIZE};
 
@@ -75,9 +76,9 @@ pub(crate) struct RunInfo {
     /// out. In a run of kind `Whole`, 0 says that all of it is zero. [`NEVER_ZERO`] otherwise.
     zero_from: Cell<u16>,
     /// Length in pages.
-    pages: PublishedU8,
+    pages: PublishedByte,
     /// What the pages are used for, as [`RunKind::code`] writes it.
-    kind: PublishedU8,
+    kind: PublishedByte,
 }
 
 /// No chunk of a run has this number.
@@ -144,11 +145,11 @@ impl Run {
             chunks = class.class().chunks_in(pages);
             let group = StackGroup::new(chunks);
             for number in 0..STACKS_PER_RUN {
-                // SAFETY: the descriptor is the caller's to write; a group is four words (`repr(transparent)`).
                 #[expect(
                     clippy::multiple_unsafe_ops_per_block,
                     reason = "the place of a word, and the word"
                 )]
+                // SAFETY: the descriptor is the caller's to write; a group is four words (`repr(transparent)`).
                 unsafe {
                     let words = (&raw mut (*info).stacks).cast::<PublishedBitmap>();
                     PublishedBitmap::publish(words.add(number), group.free(number));
@@ -160,14 +161,14 @@ impl Run {
             reason = "a group holds at most 256 chunks, a block 64 pages"
         )]
         let (capacity, length) = (chunks as u16, pages as u8);
-        // SAFETY: the descriptor is the caller's to write. What others may read are atomics, and written as such.
         #[expect(
             clippy::multiple_unsafe_ops_per_block,
             reason = "one argument serves all fields"
         )]
+        // SAFETY: the descriptor is the caller's to write. What others may read are atomics, and written as such.
         unsafe {
-            PublishedU8::publish(&raw mut (*info).pages, length);
-            PublishedU8::publish(&raw mut (*info).kind, kind.code());
+            PublishedByte::publish(&raw mut (*info).pages, length);
+            PublishedByte::publish(&raw mut (*info).kind, kind.code());
             (&raw mut (*info).capacity).write(capacity);
             (&raw mut (*info).start).write(start);
             (&raw mut (*info).links).write(Links::default());
@@ -303,6 +304,24 @@ impl Run {
             was_full: used + 1 == self.capacity,
             is_empty: used == 0,
         })
+    }
+
+    /// Takes `chunks` of stack `stack` back, at least one, all of which are taken.
+    pub(crate) fn put_chunks(self, stack: usize, chunks: Bitmap) -> PutBack {
+        #[expect(clippy::cast_possible_truncation, reason = "a word has 64 bits")]
+        let count = chunks.len() as u16;
+        let highest = stack * CHUNKS_PER_STACK + chunks.height();
+        let used = self.used.get();
+        let left = used - count;
+        self.stacks.put_all(stack, chunks);
+        self.used.set(left);
+        if highest > usize::from(self.zero_from.get()) {
+            self.not_zero_below(highest);
+        }
+        PutBack {
+            was_full: used == self.capacity,
+            is_empty: left == 0,
+        }
     }
 
     /// Notes that chunks below `chunk` may hold anything.

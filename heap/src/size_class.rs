@@ -94,8 +94,8 @@ const ROWS: [(u16, u8); CLASSES] = [
     (16384, 4),
 ];
 
-/// Bytes of a chunk for one of the heap's own records, and the pages of a stack of them.
-const RECORDS_ROW: (u16, u8) = (64, 1);
+/// Bytes of a chunk for one of the heap's own records, and the pages of a stack of them. (Loom's atomics are larger.)
+const RECORDS_ROW: (u16, u8) = (if cfg!(loom) { 256 } else { 64 }, 1);
 
 /// The table, by [`ClassIndex`].
 static TABLE: [SizeClass; LISTS] = {
@@ -209,7 +209,7 @@ impl SizeClass {
 
     /// Returns how many chunks a stack of `pages` pages holds.
     pub(crate) const fn chunks_in(&self, pages: usize) -> usize {
-        pages * PAGE_SIZE / self.chunk_size()
+        (pages * PAGE_SIZE * self.reciprocal as usize) >> 32
     }
 
     /// Returns the fewest pages that hold a chunk.

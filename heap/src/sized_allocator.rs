@@ -14,6 +14,7 @@
 //!
 //! Cost: constant.
 
+use crate::bitmap::Bitmap;
 use crate::bitmapped_stack::NotTaken;
 use crate::list::List;
 use crate::run::{Run, RunKind, Taken};
@@ -93,6 +94,35 @@ impl SizedAllocator {
             self.with_room.push(run);
         }
         Ok(put_back.is_empty)
+    }
+
+    /// Takes back `chunks` of stack `stack` of `run`, at least one, all of which are taken and whose frees were counted. Returns
+    /// whether the run has none taken any more; then [`emptied`](Self::emptied) comes next.
+    pub(crate) fn take_back_all(&mut self, run: Run, stack: usize, chunks: Bitmap) -> bool {
+        let put_back = run.put_chunks(stack, chunks);
+        if put_back.was_full {
+            self.with_room.push(run);
+        }
+        put_back.is_empty
+    }
+
+    /// Takes `run`, which has chunks taken, out of the list, as it is.
+    pub(crate) fn let_go(&mut self, run: Run) {
+        debug_assert!(run.used() > 0, "an empty stack is released");
+        if !run.is_full() {
+            self.with_room.remove(run);
+        }
+        self.counters.stacks -= run.stack_count();
+        self.counters.capacity -= run.capacity();
+    }
+
+    /// Takes in `run`, which has chunks taken, as another list has [let it go](Self::let_go).
+    pub(crate) fn take_over(&mut self, run: Run) {
+        if !run.is_full() {
+            self.with_room.push(run);
+        }
+        self.counters.stacks += run.stack_count();
+        self.counters.capacity += run.capacity();
     }
 
     /// Keeps `run`, which lost its last chunk, as the spare, or lets it go. Returns whether it went: then its pages can go

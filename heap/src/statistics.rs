@@ -106,7 +106,7 @@ impl Statistics {
         }
         let totals = &chain.totals;
         let runs = PageStatistics {
-            live: totals.whole_allocations - totals.whole_frees,
+            live: totals.whole_allocations.saturating_sub(totals.whole_frees),
             bytes: totals.whole_pages * PAGE_SIZE,
             allocations: totals.whole_allocations,
             frees: totals.whole_frees,
@@ -181,7 +181,7 @@ impl Statistics {
 fn class_statistics(chain: &FactoryChain, index: ClassIndex) -> ClassStatistics {
     let class = index.class();
     let counters = chain.lists[index.get()].counters;
-    let live = counters.allocations - counters.frees;
+    let live = counters.allocations.saturating_sub(counters.frees);
     ClassStatistics {
         chunk_size: class.chunk_size(),
         stacks: counters.stacks,
@@ -309,5 +309,6 @@ impl fmt::Display for Statistics {
     }
 }
 
+pub(crate) mod shards;
 #[cfg(test)]
 mod tests;

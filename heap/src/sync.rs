@@ -16,3 +16,60 @@ pub(crate) fn fence_for_model() {
     #[cfg(loom)]
     loom::sync::atomic::fence(Ordering::SeqCst);
 }
+
+#[cfg(not(loom))]
+pub(crate) use lock_api::{Mutex, MutexGuard};
+#[cfg(loom)]
+pub(crate) use model::{Mutex, MutexGuard};
+
+/// `lock_api`'s mutex, as far as it is used here, over the one that loom models: whatever kind of lock `R` is.
+#[cfg(loom)]
+mod model {
+    use core::fmt;
+    use core::marker::PhantomData;
+    use core::ops::{Deref, DerefMut};
+
+    /// A mutex.
+    pub(crate) struct Mutex<R, T>(loom::sync::Mutex<T>, PhantomData<fn() -> R>);
+
+    /// The right to what it guards.
+    pub(crate) struct MutexGuard<'a, R, T>(loom::sync::MutexGuard<'a, T>, PhantomData<fn() -> R>);
+
+    impl<R, T> Mutex<R, T> {
+        /// Creates an unlocked mutex.
+        pub(crate) fn const_new(_raw: R, value: T) -> Self {
+            Self(loom::sync::Mutex::new(value), PhantomData)
+        }
+
+        /// Waits for the mutex.
+        pub(crate) fn lock(&self) -> MutexGuard<'_, R, T> {
+            let guard = self.0.lock().expect("loom's mutex is never poisoned");
+            MutexGuard(guard, PhantomData)
+        }
+
+        /// Takes the mutex, if nobody has it.
+        pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, R, T>> {
+            Some(MutexGuard(self.0.try_lock().ok()?, PhantomData))
+        }
+    }
+
+    impl<R, T> Deref for MutexGuard<'_, R, T> {
+        type Target = T;
+
+        fn deref(&self) -> &T {
+            &self.0
+        }
+    }
+
+    impl<R, T> DerefMut for MutexGuard<'_, R, T> {
+        fn deref_mut(&mut self) -> &mut T {
+            &mut self.0
+        }
+    }
+
+    impl<R, T> fmt::Debug for Mutex<R, T> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.debug_struct("Mutex").finish_non_exhaustive()
+        }
+    }
+}

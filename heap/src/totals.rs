@@ -45,6 +45,11 @@ impl Totals {
         usize::try_from(self.requested).unwrap_or(0)
     }
 
+    /// Returns the bytes asked for as they are added up, to be added to those of others.
+    pub(crate) const fn requested_balance(&self) -> isize {
+        self.requested
+    }
+
     /// Returns the most bytes ever asked for in what was live.
     pub(crate) fn requested_peak(&self) -> usize {
         usize::try_from(self.requested_peak).unwrap_or(0)

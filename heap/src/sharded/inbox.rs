@@ -74,12 +74,6 @@ impl Inbox {
         }
     }
 
-    /// Returns whether there are messages that nobody took yet.
-    #[inline]
-    pub(crate) fn has_any(&self) -> bool {
-        self.summary.load(Ordering::Relaxed) != 0
-    }
-
     /// Takes the next message: the place. `taken` is what the owner has in hand. Called by the owner.
     pub(crate) fn take(&self, taken: &mut Taken) -> Option<usize> {
         if taken.places.is_empty() {

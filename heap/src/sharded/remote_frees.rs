@@ -109,6 +109,11 @@ impl RemoteFrees {
         Bitmap::from_bits(word).contains(chunk % CHUNKS_PER_STACK)
     }
 
+    /// Returns whether nothing was given back of a run that begins at `page`.
+    pub(crate) fn is_empty_at(&self, page: usize) -> bool {
+        (self.words[page].0.iter()).all(|word| word.load(Ordering::Relaxed) == 0)
+    }
+
     /// Returns whether anything was given back that a call of [`take`](Self::take) would find.
     pub(crate) fn has_any(&self) -> bool {
         self.pending.load(Ordering::Relaxed) != 0

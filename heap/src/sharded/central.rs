@@ -1,0 +1,362 @@
+//! What all shards share: the tables of what there is, empty blocks that are no shard's, and the source.
+//!
+//! Owns the way of a block from the source to a shard and back:
+//!
+//! ```text
+//!                    get                      is opened
+//! source ──────────────────────▶ new ──────────────────────▶ a shard's, in the table
+//!   ▲                             ▲                               │ idle, one too many
+//!   │ more than are kept          │ wanted                        ▼
+//!   └──────────────── pool ◀──────┴────────── leaving, out of the table
+//!                                  every visit is over
+//! ```
+//!
+//! The lock of this part is taken by those who have a shard's lock, and never the other way round. It is held while the source
+//! works. Usual operations do not come here.
+
+use core::alloc::Layout;
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use lock_api::RawMutex;
+
+use crate::memory_source::MemorySource;
+use crate::misuse::{Misuse, MisuseKind};
+use crate::page_runs::KEPT_BLOCKS;
+use crate::place::Place;
+use crate::regions::Region;
+use crate::sharded::inbox::PLACES;
+use crate::sharded::record::{BlockList, BlockRecord, RECORD_SIZE};
+use crate::sharded::shard::Shard;
+use crate::sharded::table::Table;
+use crate::statistics::Statistics;
+use crate::sync::{Mutex, MutexGuard};
+use crate::units::{BLOCK_SIZE, PAGE_SIZE, block_base};
+
+/// Places in the table of regions.
+const REGION_PLACES: usize = if cfg!(loom) { 2 } else { 256 };
+
+/// Blocks that go from the table to the pool or the source in one go.
+const MOST_SETTLED: usize = 4;
+
+/// Every block.
+pub(crate) type Blocks = Table<BlockRecord, PLACES>;
+
+/// What all shards share.
+pub(crate) struct Central<S, R> {
+    /// Every block that a shard has.
+    pub(crate) blocks: Blocks,
+    /// Every live region.
+    pub(crate) regions: Table<Region, REGION_PLACES>,
+    /// What is guarded.
+    guarded: Mutex<R, Guarded>,
+    /// There are blocks that were taken out of the table and did not go on yet. Written under the lock.
+    has_leaving: AtomicBool,
+    /// The most bytes that were ever seen to be asked for.
+    peak_requested: AtomicUsize,
+    /// The most bytes that were ever seen to be held.
+    peak_held: AtomicUsize,
+    /// Where memory comes from. Used by whoever holds the lock.
+    pub(crate) source: S,
+}
+
+/// What the lock guards, beside the source and the right to write in the tables.
+#[derive(Debug)]
+pub(crate) struct Guarded {
+    /// Whole blocks that are no shard's.
+    pool: BlockList,
+    /// How many there are.
+    pooled: usize,
+    /// Blocks that were taken out of the table, while somebody may still look at them.
+    leaving: BlockList,
+    /// Bytes in these.
+    leaving_bytes: usize,
+    /// Blocks in the pool that are held back for urgent requests.
+    pub(crate) reserve: usize,
+    /// The first wrong answer of the source that nobody was told of yet.
+    misuse: Option<Misuse>,
+}
+
+/// The right to the source, and to write in the tables, until it is dropped.
+pub(crate) type Writer<'a, R> = MutexGuard<'a, R, Guarded>;
+
+/// Makes the constructors: `const`, but for loom's atomics.
+macro_rules! constructors {
+    ($($const:ident)?) => {
+        impl<S, R: RawMutex> Central<S, R> {
+            /// Creates the part of a heap without memory.
+            pub(crate) $($const)? fn new(source: S) -> Self {
+                let guarded = Guarded {
+                    pool: BlockList::new(),
+                    pooled: 0,
+                    leaving: BlockList::new(),
+                    leaving_bytes: 0,
+                    reserve: 0,
+                    misuse: None,
+                };
+                Self {
+                    blocks: Table::new(),
+                    regions: Table::new(),
+                    guarded: Mutex::const_new(R::INIT, guarded),
+                    has_leaving: AtomicBool::new(false),
+                    peak_requested: AtomicUsize::new(0),
+                    peak_held: AtomicUsize::new(0),
+                    source,
+                }
+            }
+        }
+    };
+}
+
+#[cfg(not(loom))]
+constructors!(const);
+#[cfg(loom)]
+constructors!();
+
+/// Returns whether nobody is on a visit that began before the caller's last change of a table.
+pub(crate) fn visits_are_over<R>(shards: &[Shard<R>]) -> bool {
+    shards.iter().all(|shard| shard.visits.are_over())
+}
+
+impl<S: MemorySource, R: RawMutex> Central<S, R> {
+    /// Waits for the lock.
+    pub(crate) fn write(&self) -> Writer<'_, R> {
+        self.guarded.lock()
+    }
+
+    /// Takes the lock, if nobody has it.
+    pub(crate) fn try_write(&self) -> Option<Writer<'_, R>> {
+        self.guarded.try_lock()
+    }
+
+    /// Finds memory for a chain, at least `least` bytes, that nobody has: out of the pool, or of the source. `is_usable` is what a
+    /// [source](MemorySource::get_part) may ask. Returns the block, not opened yet, and whether it is zero.
+    pub(crate) fn get(
+        &self,
+        least: usize,
+        is_urgent: bool,
+        is_usable: &dyn Fn(usize) -> bool,
+        shards: &[Shard<R>],
+    ) -> Option<(BlockRecord, bool)> {
+        let mut writer = self.write();
+        if RECORD_SIZE + least <= BLOCK_SIZE {
+            if let Some(block) = self.get_pooled(&mut writer, is_urgent, shards) {
+                return Some((block, false));
+            }
+            if let Some(block) = self.get_whole(&mut writer) {
+                return Some(block);
+            }
+        }
+        self.get_part(&mut writer, least + RECORD_SIZE, is_usable)
+    }
+
+    /// Takes a block out of the pool.
+    fn get_pooled(
+        &self,
+        writer: &mut Writer<'_, R>,
+        is_urgent: bool,
+        shards: &[Shard<R>],
+    ) -> Option<BlockRecord> {
+        self.settle(writer, shards);
+        if writer.pooled <= writer.reserve && !is_urgent {
+            return None;
+        }
+        let memory = writer.pool.pop()?.memory();
+        writer.pooled -= 1;
+        // SAFETY: it was a block with a record, and nobody has it: it is out of the table, and no visit is left (`settle`).
+        Some(unsafe { BlockRecord::install(memory) })
+    }
+
+    /// Asks the source for a block.
+    fn get_whole(&self, writer: &mut Writer<'_, R>) -> Option<(BlockRecord, bool)> {
+        let start = self.source.get_block()?;
+        let memory = NonNull::slice_from_raw_parts(start, BLOCK_SIZE);
+        let is_aligned = start.addr().get() % BLOCK_SIZE == 0;
+        if !self.accepts(writer, memory, BLOCK_SIZE, is_aligned) {
+            return None;
+        }
+        let is_zeroed = self.source.is_zeroed(start);
+        // SAFETY: the source promises a block of valid memory that is the heap's until it is released; its alignment was
+        // checked. `let_go` uses no handle of it after releasing it.
+        Some((unsafe { BlockRecord::install(memory) }, is_zeroed))
+    }
+
+    /// Asks the source for a part of a block of at least `least` bytes.
+    fn get_part(
+        &self,
+        writer: &mut Writer<'_, R>,
+        least: usize,
+        is_usable: &dyn Fn(usize) -> bool,
+    ) -> Option<(BlockRecord, bool)> {
+        if least >= BLOCK_SIZE {
+            return None;
+        }
+        let is_free = |address| is_usable(address) && !self.has_block(address);
+        let memory = self.source.get_part(least, &is_free)?;
+        let start = memory.cast::<u8>();
+        let (address, size) = (start.addr().get(), memory.len());
+        let is_aligned = address % PAGE_SIZE == 0
+            && size % PAGE_SIZE == 0
+            && (least..BLOCK_SIZE).contains(&size)
+            && block_base(address) == block_base(address.wrapping_add(size - 1));
+        if !self.accepts(writer, memory, PAGE_SIZE, is_aligned) {
+            return None;
+        }
+        let is_zeroed = self.source.is_zeroed(start);
+        // SAFETY: as in `get_whole`; it was checked to be aligned, to lie in one window, and to have `least` bytes, which are
+        // more than a record.
+        Some((unsafe { BlockRecord::install(memory) }, is_zeroed))
+    }
+
+    /// Returns whether a shard has a block in the window of `address`. Called with the lock held.
+    fn has_block(&self, address: usize) -> bool {
+        // SAFETY: the caller holds the lock, and is the only writer.
+        let mut entries = unsafe { self.blocks.entries_for_writer(address) };
+        entries.any(|block| block.window() == block_base(address))
+    }
+
+    /// Returns whether memory that the source gave as a block or part may be used; else keeps the fault.
+    fn accepts(
+        &self,
+        writer: &mut Writer<'_, R>,
+        memory: NonNull<[u8]>,
+        align: usize,
+        is_aligned: bool,
+    ) -> bool {
+        let address = memory.cast::<u8>().addr().get();
+        let kind = if self.has_block(address) {
+            MisuseKind::SourceOverlaps
+        } else if !is_aligned {
+            MisuseKind::SourceMisaligned
+        } else {
+            return true;
+        };
+        writer.misuse.get_or_insert(Misuse {
+            kind,
+            address,
+            layout: Layout::from_size_align(memory.len(), align).unwrap_or(Layout::new::<u8>()),
+            place: Place::Foreign,
+        });
+        false
+    }
+
+    /// Takes the first wrong answer of the source that nobody was told of yet.
+    pub(crate) fn take_source_misuse(&self) -> Option<Misuse> {
+        self.write().misuse.take()
+    }
+
+    /// Lets everybody find a block that shard `owner` has got, and whose header is there.
+    pub(crate) fn open(&self, block: BlockRecord, owner: usize) {
+        block.set_owner(owner);
+        let _writer = self.write();
+        // SAFETY: the lock is held; the block is new, and goes by `let_go`.
+        unsafe { self.blocks.insert(block) };
+    }
+
+    /// Takes back a block that its chain has given up, and that everybody could find if it `was_open`.
+    pub(crate) fn let_go(&self, block: BlockRecord, was_open: bool, shards: &[Shard<R>]) {
+        let mut writer = self.write();
+        if was_open {
+            // SAFETY: the lock is held.
+            unsafe { self.blocks.remove(block) };
+        }
+        writer.leaving_bytes += block.memory().len();
+        writer.leaving.push(block);
+        self.has_leaving.store(true, Ordering::Relaxed);
+        self.settle(&mut writer, shards);
+    }
+
+    /// Lets blocks that are out of the table go on, if nobody can be looking at them any more: into the pool, or when that has
+    /// enough back to the source.
+    pub(crate) fn settle(&self, writer: &mut Writer<'_, R>, shards: &[Shard<R>]) {
+        if writer.leaving.is_empty() || !visits_are_over(shards) {
+            return;
+        }
+        for _ in 0..MOST_SETTLED {
+            let Some(block) = writer.leaving.pop() else {
+                break;
+            };
+            writer.leaving_bytes -= block.memory().len();
+            if block.is_whole() && writer.pooled < KEPT_BLOCKS + writer.reserve {
+                writer.pool.push(block);
+                writer.pooled += 1;
+            } else {
+                self.release(block);
+            }
+        }
+        self.has_leaving
+            .store(!writer.leaving.is_empty(), Ordering::Relaxed);
+    }
+
+    /// Does what [`settle`](Self::settle) does, if there is anything to do and nobody else is at it.
+    pub(crate) fn settle_if_any(&self, shards: &[Shard<R>]) {
+        if self.has_leaving.load(Ordering::Relaxed) {
+            if let Some(mut writer) = self.try_write() {
+                self.settle(&mut writer, shards);
+            }
+        }
+    }
+
+    /// Gives a block that nobody has back to the source. Called with the lock held.
+    fn release(&self, block: BlockRecord) {
+        let memory = block.memory();
+        if block.is_whole() {
+            // SAFETY: it came by `get_block` of this source; no chain has it, it is out of the table, and every visit is over.
+            unsafe { self.source.release_block(memory.cast()) };
+        } else {
+            // SAFETY: likewise, and a part came by `get_part`.
+            unsafe { self.source.release_part(memory) };
+        }
+    }
+
+    /// Notes the most that was ever seen, and puts it into the numbers.
+    pub(crate) fn note_peaks(&self, statistics: &mut Statistics) {
+        let requested = statistics.bytes_requested;
+        let before = self.peak_requested.fetch_max(requested, Ordering::Relaxed);
+        statistics.bytes_requested_peak = before.max(requested);
+        let held = statistics.bytes_held;
+        let before = self.peak_held.fetch_max(held, Ordering::Relaxed);
+        statistics.bytes_held_peak = before.max(held);
+    }
+
+    /// Gives one block of the pool back to the source, unless it is held back. `false` when there is none.
+    pub(crate) fn trim_one(&self, shards: &[Shard<R>]) -> bool {
+        let mut writer = self.write();
+        self.settle(&mut writer, shards);
+        if writer.pooled <= writer.reserve {
+            return false;
+        }
+        let block = writer.pool.pop();
+        writer.pooled -= 1;
+        if let Some(block) = block {
+            self.release(block);
+        }
+        true
+    }
+
+    /// Fills the pool up by one block for the reserve. `false` when that has enough, or the source has no more.
+    pub(crate) fn fill_reserve(&self) -> bool {
+        let mut writer = self.write();
+        if writer.pooled >= writer.reserve {
+            return false;
+        }
+        let Some((block, _)) = self.get_whole(&mut writer) else {
+            return false;
+        };
+        writer.pool.push(block);
+        writer.pooled += 1;
+        true
+    }
+}
+
+impl Guarded {
+    /// Returns how many blocks are in the pool.
+    pub(crate) const fn pooled(&self) -> usize {
+        self.pooled
+    }
+
+    /// Returns the bytes that are no shard's.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.pooled * BLOCK_SIZE + self.leaving_bytes
+    }
+}

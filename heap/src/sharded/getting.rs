@@ -1,0 +1,211 @@
+//! Where memory comes from when a shard has none at hand.
+//!
+//! Owns the order in which places are tried: what others gave back to the shard; its own chain, and through that the pool and the
+//! source; what other shards keep idle; what other shards have room for, and then the block in which they do is taken over; the
+//! reserve or the shrinkers, as in a heap with one lock.
+//!
+//! Every step enters a shard anew, and none of them is long: interrupts are not masked in between.
+
+use core::alloc::Layout;
+use core::mem;
+
+use lock_api::RawMutex;
+
+use crate::callbacks::{Callbacks, WhenOut, report};
+use crate::current_cpu::CurrentCpu;
+use crate::factory_chain::FactoryChain;
+use crate::memory_source::MemorySource;
+use crate::run::Memory;
+use crate::sharded::shard::{Entered, Owned};
+use crate::sharded::shard_source::ShardSource;
+use crate::sharded_allocator::{ShardedAllocator, record_of};
+use crate::size_class::{Placement, placement};
+
+/// Messages that a shard looks at before it asks for more memory.
+const MOST_MESSAGES: usize = 4;
+
+impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
+    ShardedAllocator<S, C, R, SHARDS>
+{
+    /// Works on the chain of shard `index`, which was entered, with the source that it sees.
+    pub(crate) fn work<T>(
+        &self,
+        index: usize,
+        owned: &mut Owned,
+        is_urgent: bool,
+        work: impl FnOnce(&mut FactoryChain, &ShardSource<'_, S, R>) -> T,
+    ) -> T {
+        let put_aside = mem::take(&mut owned.put_aside);
+        let may = (C::may_wait(), is_urgent);
+        let source = ShardSource::new(&self.central, &self.shards, may, put_aside);
+        let result = work(&mut owned.chain, &source);
+        let left = source.finish(index);
+        owned.put_aside = left.put_aside;
+        owned.has_asked |= left.has_asked;
+        result
+    }
+
+    /// Leaves a shard, and reports what was found wrong in it.
+    pub(crate) fn leave(&self, mut owned: Entered<'_, R>) {
+        let of_chain = owned.chain.holdings.take_source_misuse();
+        let found_late = owned.misuse.take();
+        let has_asked = mem::take(&mut owned.has_asked);
+        drop(owned);
+        let of_source = if has_asked {
+            self.central.take_source_misuse()
+        } else {
+            None
+        };
+        for misuse in [of_chain, found_late, of_source].into_iter().flatten() {
+            report(self.on_misuse.get(), misuse);
+        }
+    }
+
+    /// Hands out memory when no stack of shard `index`, which was entered, has it at hand.
+    pub(crate) fn allocate_slowly(
+        &self,
+        index: usize,
+        mut owned: Entered<'_, R>,
+        layout: Layout,
+    ) -> Option<Memory> {
+        let memory = self.allocate_in(index, &mut owned, layout, false);
+        self.leave(owned);
+        if memory.is_some() {
+            return memory;
+        }
+        if !C::may_wait() {
+            return self.borrow(index, layout);
+        }
+        self.allocate_elsewhere(index, layout, false)
+            .or_else(|| self.allocate_when_out(layout))
+    }
+
+    /// Hands out memory of shard `index`, which was entered: of what others gave back, or else of the chain's.
+    fn allocate_in(
+        &self,
+        index: usize,
+        owned: &mut Owned,
+        layout: Layout,
+        is_urgent: bool,
+    ) -> Option<Memory> {
+        for _ in 0..MOST_MESSAGES {
+            if !self.take_in_message(index, owned) {
+                break;
+            }
+            if let Some(chunk) = owned.chain.chunk_for(layout) {
+                return Some(chunk);
+            }
+        }
+        self.finish_leaving(index, owned);
+        let memory = self.work(index, owned, is_urgent, |chain, source| {
+            chain.allocate(layout, source)
+        })?;
+        if !matches!(placement(layout), Placement::Chunk(_)) {
+            self.open_region(index, owned, memory);
+        }
+        Some(memory)
+    }
+
+    /// Lets everybody find `memory`, of shard `index`, if it is a region.
+    fn open_region(&self, index: usize, owned: &Owned, memory: Memory) {
+        let address = memory.start.addr().get();
+        if let Some(region) = owned.chain.holdings.regions.find(address) {
+            region.set_owner(index);
+            let _writer = self.central.write();
+            // SAFETY: the lock is held; the region is new, and its record stays until it was taken out and visits are over
+            // (`take_in_region`).
+            unsafe { self.central.regions.insert(region) };
+        }
+    }
+
+    /// Hands out memory when shard `index` got none: what others keep idle is given up, and then it is tried again there, and
+    /// everywhere.
+    pub(crate) fn allocate_elsewhere(
+        &self,
+        index: usize,
+        layout: Layout,
+        is_urgent: bool,
+    ) -> Option<Memory> {
+        self.give_up_idle(layout);
+        let mut owned = self.shards[index].enter();
+        let memory = self.allocate_in(index, &mut owned, layout, is_urgent);
+        self.leave(owned);
+        memory.or_else(|| self.borrow(index, layout))
+    }
+
+    /// Makes what shards keep idle everybody's: blocks for the pool, or if a region is wanted for the source.
+    fn give_up_idle(&self, layout: Layout) {
+        for index in 0..SHARDS {
+            if let Some(mut owned) = self.shards[index].try_enter() {
+                self.take_in_messages(index, &mut owned);
+                while self.work(index, &mut owned, false, |chain, source| {
+                    chain.trim_one(source)
+                }) {}
+                self.leave(owned);
+            }
+        }
+        if !matches!(placement(layout), Placement::Chunk(_)) {
+            while self.central.trim_one(&self.shards) {}
+        }
+    }
+
+    /// Hands out memory of any other shard that has it, and takes over the block that it is in.
+    fn borrow(&self, index: usize, layout: Layout) -> Option<Memory> {
+        let others = (1..SHARDS).map(|offset| (index + offset) % SHARDS);
+        others.into_iter().find_map(|other| {
+            let mut owned = self.shards[other].try_enter()?;
+            let memory = match owned.chain.chunk_for(layout) {
+                Some(chunk) => Some(chunk),
+                None => self.allocate_in(other, &mut owned, layout, false),
+            };
+            if let Some(memory) = memory {
+                self.take_over_block(memory.start.addr().get(), &mut owned, index);
+            }
+            self.leave(owned);
+            memory
+        })
+    }
+
+    /// Takes the block that `address` lies in out of a shard that was entered, for shard `index`: if there is one, if it can be, and if
+    /// that shard is not busy. Returns whether it was.
+    pub(crate) fn take_over_block(&self, address: usize, from: &mut Owned, index: usize) -> bool {
+        let Some(block) = from.chain.holdings.runs.find(address) else {
+            return false;
+        };
+        let Some(mut owned) = self.shards[index].try_enter() else {
+            return false;
+        };
+        if !from.chain.let_go(block) {
+            return false;
+        }
+        // Who reads the old owner tells the old owner, who tells the new one: see `take_in_message`.
+        record_of(block).set_owner(index);
+        owned.chain.take_over(block);
+        // What others gave back before may have been told to the old owner.
+        self.shards[index]
+            .shared
+            .inbox
+            .post(Self::place_of(address));
+        true
+    }
+}
+
+impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize> WhenOut
+    for ShardedAllocator<S, C, R, SHARDS>
+{
+    fn with_callbacks<T>(&self, look: impl FnOnce(&mut Callbacks) -> T) -> T {
+        look(&mut self.callbacks.lock())
+    }
+
+    fn allocate_again(&self, layout: Layout, is_urgent: bool) -> Option<Memory> {
+        self.allocate_elsewhere(Self::here(), layout, is_urgent)
+    }
+
+    fn count_failure(&self) {
+        self.shards[Self::here()]
+            .enter()
+            .chain
+            .totals
+            .count_failure();
+    }
+}

@@ -1,0 +1,426 @@
+//! Frees that are not usual: of what other shards own, of whole pages, or while the own shard is busy.
+//!
+//! Owns both halves of a free that crosses: what the one who frees does, without a lock, and what the owner does with it later.
+
+use core::alloc::Layout;
+
+use lock_api::RawMutex;
+
+use crate::bitmap::Bitmap;
+use crate::block::Block;
+use crate::callbacks::report;
+use crate::current_cpu::CurrentCpu;
+use crate::locate::Located;
+use crate::memory_source::MemorySource;
+use crate::misuse::{Misuse, MisuseKind};
+use crate::place::{Object, ObjectKind, ObjectState, Place};
+use crate::regions::Region;
+use crate::run::{Run, RunKind};
+use crate::sharded::central::{Blocks, visits_are_over};
+use crate::sharded::finding::Found;
+use crate::sharded::record::BlockRecord;
+use crate::sharded::remote_frees::GivenBack;
+use crate::sharded::shard::{Entered, Owned};
+use crate::sharded_allocator::ShardedAllocator;
+use crate::size_class::{ClassIndex, SMALLEST_CHUNK};
+use crate::units::{CHUNKS_PER_STACK, PAGE_SIZE};
+
+/// Messages that are taken in at once for an owner who does not look, or before memory is given up.
+const MOST_MESSAGES_AT_ONCE: usize = 64;
+
+/// Regions that are given back to the source in one go.
+const MOST_LEAVING: usize = 4;
+
+/// An object that was given back to its owner.
+#[derive(Clone, Copy, Debug)]
+struct Crossed {
+    /// The list of its class; of a run `None`.
+    list: Option<usize>,
+    /// It is a region, whose owner counts it.
+    is_region: bool,
+    /// Whose it is.
+    owner: usize,
+    /// Somebody should take in for the owner what was given back.
+    is_due: bool,
+}
+
+impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
+    ShardedAllocator<S, C, R, SHARDS>
+{
+    /// Returns the place of `address` in the tables and inboxes.
+    pub(crate) fn place_of(address: usize) -> usize {
+        Blocks::place_of(address)
+    }
+
+    /// Gives back an object that is no chunk at hand in the shard `here`, which was entered unless it is busy; or reports why not.
+    #[cold]
+    pub(crate) fn deallocate_slowly(
+        &self,
+        here: usize,
+        owned: Option<Entered<'_, R>>,
+        address: usize,
+        layout: Layout,
+    ) {
+        let owned = owned.or_else(|| self.shards[here].try_enter());
+        match owned {
+            Some(owned) if owned.chain.holdings.runs.find(address).is_some() => {
+                self.deallocate_own(here, owned, address, layout);
+            }
+            owned => self.deallocate_crossing(here, owned, address, layout),
+        }
+    }
+
+    /// Gives back an object in a block of shard `here`, which was entered, or reports why not.
+    fn deallocate_own(
+        &self,
+        here: usize,
+        mut owned: Entered<'_, R>,
+        address: usize,
+        layout: Layout,
+    ) {
+        let was_given_back = match owned.chain.holdings.lookup().locate(address, layout) {
+            Ok(Located::Chunk { run, chunk, .. }) => Self::was_given_back(run, chunk),
+            Ok(Located::Whole(run)) => Self::was_given_back(run, 0),
+            Ok(Located::Region(_)) => {
+                return self.deallocate_crossing(here, Some(owned), address, layout);
+            }
+            Err(misuse) => {
+                drop(owned);
+                return report(self.on_misuse.get(), misuse);
+            }
+        };
+        let result = if was_given_back {
+            Err(describe_twice(
+                owned.chain.holdings.lookup().describe(address, layout),
+            ))
+        } else {
+            self.work(here, &mut owned, false, |chain, source| {
+                chain.deallocate(address, layout, source)
+            })
+        };
+        self.leave(owned);
+        if let Err(misuse) = result {
+            report(self.on_misuse.get(), misuse);
+        }
+    }
+
+    /// Gives back an object that some shard owns, without entering that one; or reports why not.
+    fn deallocate_crossing(
+        &self,
+        here: usize,
+        owned: Option<Entered<'_, R>>,
+        address: usize,
+        layout: Layout,
+    ) {
+        let Some(crossed) = self.give_back(here, address, layout) else {
+            return match owned {
+                Some(owned) => self.report_wrong_free(owned, address, layout),
+                None => self.report_wrong_free_outside(address, layout),
+            };
+        };
+        match owned {
+            Some(mut owned) => {
+                count(&mut owned, crossed, layout.size());
+                if crossed.owner == here && crossed.is_due && C::may_wait() {
+                    self.take_in_messages(here, &mut owned);
+                    return self.leave(owned);
+                }
+            }
+            None => {
+                let outside = &self.shards[here].outside;
+                outside.uncount_requested(layout.size());
+                if !crossed.is_region {
+                    outside.count(crossed.list);
+                }
+            }
+        }
+        if crossed.is_due && C::may_wait() {
+            self.take_in_for(crossed);
+        }
+    }
+
+    /// Takes in for its owner what was given back.
+    fn take_in_for(&self, crossed: Crossed) {
+        let shard = &self.shards[crossed.owner];
+        let owned = if crossed.is_region {
+            Some(shard.enter())
+        } else {
+            shard.try_enter()
+        };
+        if let Some(mut owned) = owned {
+            self.take_in_messages(crossed.owner, &mut owned);
+            self.leave(owned);
+        }
+    }
+
+    /// Leaves word that the object at `address` was given back, on a visit of shard `here`. `None`, with nothing changed, when
+    /// that is wrong. Waits for nobody.
+    fn give_back(&self, here: usize, address: usize, layout: Layout) -> Option<Crossed> {
+        let visit = self.shards[here].visits.begin();
+        match self.central.find(address, layout, &visit)? {
+            Found::InBlock {
+                block,
+                run,
+                class,
+                chunk,
+            } => self.give_back_in_block(block, run, class, chunk),
+            Found::Region(region) => {
+                let owner = region.owner();
+                if !region.mark_given_back() {
+                    return None;
+                }
+                self.shards[owner]
+                    .shared
+                    .inbox
+                    .post(Self::place_of(address));
+                Some(Crossed {
+                    list: None,
+                    is_region: true,
+                    owner,
+                    is_due: true,
+                })
+            }
+        }
+    }
+
+    /// Leaves word that a chunk or run was given back.
+    #[inline]
+    fn give_back_in_block(
+        &self,
+        block: BlockRecord,
+        run: Run,
+        class: Option<ClassIndex>,
+        chunk: usize,
+    ) -> Option<Crossed> {
+        // Read first: behind the bit, the block may go on to another shard, and then its old one passes the message on.
+        let owner = block.owner()?;
+        let stack = chunk / CHUNKS_PER_STACK;
+        let free = match class {
+            Some(_) => run.stacks.free(stack),
+            None => Bitmap::EMPTY,
+        };
+        let bit = chunk % CHUNKS_PER_STACK;
+        if free.contains(bit) {
+            return None;
+        }
+        let GivenBack::Noted(noted) = block.remote_frees.give_back(run.first_page(), chunk) else {
+            return None;
+        };
+        let shared = &self.shards[owner].shared;
+        if noted.is_first_of_block {
+            shared.inbox.post(Self::place_of(block.window()));
+        }
+        let chunks = class.map_or(1, |class| {
+            class
+                .class()
+                .chunks_in(run.pages())
+                .saturating_sub(stack * CHUNKS_PER_STACK)
+        });
+        let is_emptied = noted.all.with(free).contains_all(Bitmap::below(chunks));
+        Some(Crossed {
+            list: class.map(ClassIndex::get),
+            is_region: false,
+            owner,
+            is_due: is_emptied && shared.note_emptied(),
+        })
+    }
+
+    /// Takes in what others gave back to shard `index`, which was entered: as many messages as are looked at in one go.
+    pub(crate) fn take_in_messages(&self, index: usize, owned: &mut Owned) {
+        for _ in 0..MOST_MESSAGES_AT_ONCE {
+            if !self.take_in_message(index, owned) {
+                break;
+            }
+        }
+        self.finish_leaving(index, owned);
+    }
+
+    /// Takes in what one message to shard `index`, which was entered, is about: a block, usually. `false` when there is no message.
+    pub(crate) fn take_in_message(&self, index: usize, owned: &mut Owned) -> bool {
+        let shared = &self.shards[index].shared;
+        let Some(place) = shared.inbox.take(&mut owned.messages) else {
+            return false;
+        };
+        shared.forget_emptied();
+        self.take_in_block(index, owned, place);
+        if C::may_wait() {
+            self.take_in_region(index, owned, place);
+        } else if self.region_to_take_in(index, place).is_some() {
+            shared.inbox.post(place);
+            return false;
+        }
+        true
+    }
+
+    /// Takes in what others gave back of a block at `place`. Messages for others are passed on.
+    fn take_in_block(&self, index: usize, owned: &mut Owned, place: usize) {
+        let visit = self.shards[index].visits.begin();
+        let mut has_taken = false;
+        for block in self.central.blocks.entries_at(place, &visit) {
+            if !block.remote_frees.has_any() {
+                continue;
+            }
+            match (block.owner(), block.block()) {
+                (Some(owner), Some(header)) if owner == index && !has_taken => {
+                    has_taken = true;
+                    self.take_in_words(index, owned, block, header);
+                }
+                // One block at a time; and one that has gone on to another shard is that one's business.
+                (Some(owner), _) => self.shards[owner].shared.inbox.post(place),
+                (None, _) => {}
+            }
+        }
+        drop(visit);
+        if C::may_wait() {
+            self.central.settle_if_any(&self.shards);
+        }
+    }
+
+    /// Takes in what others gave back of `block`, which shard `index` has. Called on a visit: the record stays, whatever becomes of
+    /// the block.
+    fn take_in_words(&self, index: usize, owned: &mut Owned, block: BlockRecord, header: Block) {
+        let misuse = self.work(index, owned, false, |chain, source| {
+            let mut misuse = None;
+            block.remote_frees.take(|page, stack, chunks| {
+                let wrong = chain.take_in(header, (page, stack), chunks, source);
+                if let Some(bit) = wrong.lowest() {
+                    let address = block.window() + page * PAGE_SIZE;
+                    misuse = Some(found_late(
+                        header,
+                        page,
+                        stack * CHUNKS_PER_STACK + bit,
+                        address,
+                    ));
+                }
+            });
+            misuse
+        });
+        owned.misuse = owned.misuse.or(misuse);
+    }
+
+    /// Returns a region at `place` that was given back to shard `index`.
+    fn region_to_take_in(&self, index: usize, place: usize) -> Option<Region> {
+        let visit = self.shards[index].visits.begin();
+        let mut regions = self.central.regions.entries_at(place, &visit);
+        regions.find(|region| {
+            region.owner() == index
+                && Self::place_of(region.address()) == place
+                && region.is_given_back()
+        })
+    }
+
+    /// Takes in a region at `place` that was given back to shard `index`, which was entered.
+    fn take_in_region(&self, index: usize, owned: &mut Owned, place: usize) {
+        // The shard was entered, and only its owner takes a region out: so this one is still there.
+        let Some(region) = self.region_to_take_in(index, place) else {
+            return;
+        };
+        let writer = self.central.write();
+        // SAFETY: the lock is held.
+        unsafe { self.central.regions.remove(region) };
+        drop(writer);
+        owned.chain.take_out_region(region);
+        owned.leaving.push(region);
+        // There may be another one.
+        self.shards[index].shared.inbox.post(place);
+    }
+
+    /// Gives regions that were taken out back to the source, if nobody can be looking at their records any more.
+    pub(crate) fn finish_leaving(&self, index: usize, owned: &mut Owned) {
+        if owned.leaving.is_empty() || !C::may_wait() || !visits_are_over(&self.shards) {
+            return;
+        }
+        for _ in 0..MOST_LEAVING {
+            let Some(region) = owned.leaving.first() else {
+                return;
+            };
+            owned.leaving.remove(region);
+            self.work(index, owned, false, |chain, source| {
+                chain.release_region(region, source);
+            });
+        }
+    }
+
+    /// Reports a free that was found to be wrong, after leaving the shard that was entered.
+    #[cold]
+    pub(crate) fn report_wrong_free(&self, owned: Entered<'_, R>, address: usize, layout: Layout) {
+        self.leave(owned);
+        self.report_wrong_free_outside(address, layout);
+    }
+
+    /// Reports a free that was found to be wrong.
+    #[cold]
+    pub(crate) fn report_wrong_free_outside(&self, address: usize, layout: Layout) {
+        report(self.on_misuse.get(), self.describe(address, layout));
+    }
+
+    /// Says what is wrong with giving back `address` with `layout`. A shard that is busy is left out.
+    fn describe(&self, address: usize, layout: Layout) -> Misuse {
+        let mut description = None;
+        for shard in &self.shards {
+            let Some(owned) = shard.try_enter() else {
+                continue;
+            };
+            let lookup = owned.chain.holdings.lookup();
+            let misuse = lookup.describe(address, layout);
+            if !matches!(misuse.place, Place::Foreign) {
+                let was_given_back = lookup.locate(address, layout).is_ok();
+                return if was_given_back {
+                    describe_twice(misuse)
+                } else {
+                    misuse
+                };
+            }
+            description = Some(misuse);
+        }
+        description.unwrap_or(Misuse {
+            kind: MisuseKind::Foreign,
+            address,
+            layout,
+            place: Place::Foreign,
+        })
+    }
+}
+
+/// Counts an object that was given back to its owner by the shard that was entered.
+fn count(owned: &mut Owned, crossed: Crossed, size: usize) {
+    owned.crossed += 1;
+    owned.chain.totals.uncount_requested(size);
+    match crossed.list {
+        _ if crossed.is_region => {}
+        Some(list) => owned.chain.lists[list].counters.frees += 1,
+        None => owned.chain.totals.whole_frees += 1,
+    }
+}
+
+/// Makes the description of an object that others gave back already, which its owner takes for live, that of a double free.
+fn describe_twice(mut misuse: Misuse) -> Misuse {
+    misuse.kind = MisuseKind::DoubleFree;
+    if let Place::Object { object, .. } = &mut misuse.place {
+        object.state = ObjectState::Free;
+    }
+    misuse
+}
+
+/// Describes a free of chunk `chunk` of the run at `page` that turned out to be wrong when it was taken in. `address` is the page's.
+fn found_late(header: Block, page: usize, chunk: usize, address: usize) -> Misuse {
+    let size = match header.run_around(page).map(Run::kind) {
+        Some(RunKind::Stacks(class)) => class.class().chunk_size(),
+        _ => PAGE_SIZE,
+    };
+    let address = address + chunk * size;
+    Misuse {
+        kind: MisuseKind::DoubleFree,
+        address,
+        layout: Layout::from_size_align(size, SMALLEST_CHUNK).unwrap_or(Layout::new::<u8>()),
+        place: Place::Object {
+            object: Object {
+                address,
+                size,
+                kind: ObjectKind::Chunk,
+                state: ObjectState::Free,
+            },
+            offset: 0,
+        },
+    }
+}

@@ -1,0 +1,144 @@
+//! One CPU's heap: a chain behind a lock of its own, and what others leave for it.
+//!
+//! Owns the division into what the owner writes and what others write: each on cache lines of its own.
+
+use lock_api::RawMutex;
+
+use crate::factory_chain::FactoryChain;
+use crate::list::List;
+use crate::misuse::Misuse;
+use crate::regions::Region;
+use crate::sharded::inbox::{Inbox, Taken};
+use crate::sharded::outside_counts::OutsideCounts;
+use crate::sharded::record::BlockList;
+use crate::sharded::visits::Visits;
+use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering};
+
+/// Idle blocks that a shard keeps: one, 256 KiB. More than that are of use to all.
+pub(crate) const KEPT_BY_SHARD: usize = 1;
+
+/// Stacks that others may empty before one of them takes them in for the owner: as many as make up a block or so.
+pub(crate) const MOST_EMPTIED: usize = 16;
+
+/// A shard.
+pub(crate) struct Shard<R> {
+    /// What the owner works on.
+    owned: Apart<Mutex<R, Owned>>,
+    /// What others write.
+    pub(crate) shared: Apart<SharedPart>,
+    /// How many of this shard's contexts look at what other shards own. Written by its own CPU.
+    pub(crate) visits: Apart<Visits>,
+    /// What is counted without the lock. Written by its own CPU.
+    pub(crate) outside: OutsideCounts,
+}
+
+/// The part of a shard that others write.
+#[derive(Debug)]
+pub(crate) struct SharedPart {
+    /// What there is news of.
+    pub(crate) inbox: Inbox,
+    /// Stacks of this shard's that others have emptied since it looked last.
+    emptied: AtomicUsize,
+}
+
+/// Something that shares no cache line with anything else. (Two lines: they are fetched in pairs.)
+#[derive(Debug)]
+#[repr(align(128))]
+pub(crate) struct Apart<T>(T);
+
+impl<T> core::ops::Deref for Apart<T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+/// What a shard's lock guards.
+#[derive(Debug)]
+pub(crate) struct Owned {
+    /// Layers 1 to 3.
+    pub(crate) chain: FactoryChain,
+    /// Messages that were taken out of the inbox and not looked at yet.
+    pub(crate) messages: Taken,
+    /// Blocks that fell idle while nobody could be waited for, still in the tables.
+    pub(crate) put_aside: BlockList,
+    /// Regions that were given back and are in no table any more, while somebody may still look at their records.
+    pub(crate) leaving: List<Region>,
+    /// Frees of what other shards own.
+    pub(crate) crossed: u64,
+    /// The user's source was asked for memory, and may have given something wrong that nobody was told of yet.
+    pub(crate) has_asked: bool,
+    /// The first wrong free that was found too late to tell the one who did it, and that nobody was told of yet.
+    pub(crate) misuse: Option<Misuse>,
+}
+
+// SAFETY: the pointers lead to memory that the source gave to this heap and to nobody else, so a shard may be entered from any
+// thread, one at a time: none of it is bound to a thread.
+unsafe impl Send for Owned {}
+
+/// The right to be in a shard, until it is dropped.
+pub(crate) type Entered<'a, R> = MutexGuard<'a, R, Owned>;
+
+impl SharedPart {
+    /// Notes that a stack of the shard's was emptied by others. Returns whether it is time that somebody takes them in.
+    pub(crate) fn note_emptied(&self) -> bool {
+        self.emptied.fetch_add(1, Ordering::Relaxed) + 1 >= MOST_EMPTIED
+    }
+
+    /// Notes that what others emptied is being taken in.
+    pub(crate) fn forget_emptied(&self) {
+        if self.emptied.load(Ordering::Relaxed) > 0 {
+            self.emptied.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Makes the constructors: `const`, but for loom's atomics.
+macro_rules! constructors {
+    ($($const:ident)?) => {
+        impl<R: RawMutex> Shard<R> {
+            /// Creates a shard without memory.
+            pub(crate) $($const)? fn new() -> Self {
+                let owned = Owned {
+                    chain: FactoryChain::new(KEPT_BY_SHARD),
+                    messages: Taken::none(),
+                    put_aside: BlockList::new(),
+                    leaving: List::new(),
+                    crossed: 0,
+                    has_asked: false,
+                    misuse: None,
+                };
+                let shared = SharedPart {
+                    inbox: Inbox::new(),
+                    emptied: AtomicUsize::new(0),
+                };
+                Self {
+                    owned: Apart(Mutex::const_new(R::INIT, owned)),
+                    shared: Apart(shared),
+                    visits: Apart(Visits::new()),
+                    outside: OutsideCounts::new(),
+                }
+            }
+        }
+    };
+}
+
+#[cfg(not(loom))]
+constructors!(const);
+#[cfg(loom)]
+constructors!();
+
+impl<R: RawMutex> Shard<R> {
+    /// Waits for the shard's lock and enters.
+    pub(crate) fn enter(&self) -> Entered<'_, R> {
+        self.owned.lock()
+    }
+
+    /// Enters, if nobody is in.
+    #[inline]
+    pub(crate) fn try_enter(&self) -> Option<Entered<'_, R>> {
+        self.owned.try_lock()
+    }
+}

@@ -1,0 +1,157 @@
+//! The numbers of many shards: added up, and one by one.
+#![forbid(unsafe_code)]
+
+use core::fmt;
+
+use crate::factory_chain::FactoryChain;
+use crate::sharded::outside_counts::OutsideCounts;
+use crate::sharded::record::RECORD_SIZE;
+use crate::sharded::shard::Owned;
+use crate::size_class::ClassIndex;
+use crate::statistics::Statistics;
+
+/// What one CPU did with a [`ShardedAllocator`](crate::ShardedAllocator), and what it has.
+///
+/// # Examples
+///
+/// ```
+/// # use stack_alloc::{CurrentCpu, NoMemory, ShardedAllocator};
+/// # struct OneCpu;
+/// # impl CurrentCpu for OneCpu { fn current_cpu() -> usize { 0 } }
+/// let heap: ShardedAllocator<NoMemory, OneCpu> = ShardedAllocator::new(NoMemory);
+/// let numbers = heap.cpu_statistics(0).unwrap();
+/// assert_eq!((numbers.allocations, numbers.blocks), (0, 0));
+/// println!("{numbers}");
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CpuStatistics {
+    /// Chunks, runs and regions that were handed out by the CPU's shard.
+    pub allocations: u64,
+    /// Chunks and runs that were given back by the CPU, whoever owned them, and regions of its own shard.
+    pub frees: u64,
+    /// Of these, frees of what other shards own (and of regions).
+    pub crossed: u64,
+    /// Blocks that the shard has.
+    pub blocks: usize,
+    /// Bytes that the shard holds of the source's.
+    pub bytes_held: usize,
+}
+
+impl CpuStatistics {
+    /// Returns the numbers of a shard that was entered.
+    pub(crate) fn of(owned: &Owned, outside: &OutsideCounts) -> Self {
+        let mut sum = Sum::new();
+        sum.add(&owned.chain, outside);
+        let statistics = sum.finish(0, 0);
+        Self {
+            allocations: statistics.allocations(),
+            frees: statistics.frees(),
+            crossed: owned.crossed,
+            blocks: statistics.blocks,
+            bytes_held: statistics.bytes_held,
+        }
+    }
+}
+
+impl fmt::Display for CpuStatistics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} allocations, {} frees ({} crossed), {} blocks",
+            self.allocations, self.frees, self.crossed, self.blocks
+        )
+    }
+}
+
+/// Numbers that are being added up.
+pub(crate) struct Sum {
+    /// So far.
+    total: Option<Statistics>,
+    /// The bytes asked for.
+    requested: isize,
+    /// Blocks.
+    records: usize,
+}
+
+impl Sum {
+    /// Creates the sum of nothing.
+    pub(crate) const fn new() -> Self {
+        Self {
+            total: None,
+            requested: 0,
+            records: 0,
+        }
+    }
+
+    /// Adds a shard.
+    pub(crate) fn add(&mut self, chain: &FactoryChain, outside: &OutsideCounts) {
+        let mut one = Statistics::of(chain, 0);
+        for index in ClassIndex::all() {
+            one.classes[index.get()].frees += outside.chunks(index.get());
+        }
+        one.runs.frees += outside.runs();
+        self.requested = self
+            .requested
+            .wrapping_add(chain.totals.requested_balance())
+            .wrapping_sub_unsigned(outside.requested());
+        self.records += one.blocks;
+        match &mut self.total {
+            None => self.total = Some(one),
+            Some(total) => add(total, &one),
+        }
+    }
+
+    /// Notes that the source has a region of `size` bytes.
+    pub(crate) fn note_largest(&mut self, size: usize) {
+        if let Some(total) = &mut self.total {
+            total.largest_available = total.largest_available.max(size);
+        }
+    }
+
+    /// Returns the sum, with `apart` bytes that are no shard's, among them `pooled` blocks.
+    pub(crate) fn finish(self, apart: usize, pooled: usize) -> Statistics {
+        let mut total = self
+            .total
+            .unwrap_or_else(|| Statistics::of(&FactoryChain::new(0), 0));
+        for class in &mut total.classes {
+            let live = class.allocations.saturating_sub(class.frees);
+            class.chunks_used = usize::try_from(live).unwrap_or(usize::MAX);
+        }
+        total.runs.live = total.runs.allocations.saturating_sub(total.runs.frees);
+        let in_chunks: usize = (total.classes.iter())
+            .map(|class| class.chunks_used * class.chunk_size)
+            .sum();
+        total.bytes_used = in_chunks + total.runs.bytes + total.regions.bytes;
+        total.bytes_requested = usize::try_from(self.requested).unwrap_or(0);
+        total.bytes_held += self.records * RECORD_SIZE + apart;
+        total.blocks += pooled;
+        total.blocks_idle += pooled;
+        total
+    }
+}
+
+/// Adds the numbers of one shard to those of others.
+fn add(total: &mut Statistics, one: &Statistics) {
+    for (class, other) in total.classes.iter_mut().zip(&one.classes) {
+        class.stacks += other.stacks;
+        class.chunks_total += other.chunks_total;
+        class.allocations += other.allocations;
+        class.frees += other.frees;
+    }
+    for (pages, other) in [
+        (&mut total.runs, one.runs),
+        (&mut total.regions, one.regions),
+    ] {
+        pages.live = pages.live.wrapping_add(other.live);
+        pages.bytes += other.bytes;
+        pages.allocations += other.allocations;
+        pages.frees += other.frees;
+    }
+    total.blocks += one.blocks;
+    total.blocks_idle += one.blocks_idle;
+    total.free_in_pages += one.free_in_pages;
+    total.longest_free_run = total.longest_free_run.max(one.longest_free_run);
+    total.bytes_held += one.bytes_held;
+    total.largest_available = total.largest_available.max(one.largest_available);
+    total.failures += one.failures;
+}
