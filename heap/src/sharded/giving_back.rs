@@ -21,6 +21,7 @@ use crate::sharded::finding::Found;
 use crate::sharded::record::BlockRecord;
 use crate::sharded::remote_frees::GivenBack;
 use crate::sharded::shard::{Entered, Owned};
+use crate::sharded::visits::Visit;
 use crate::sharded_allocator::ShardedAllocator;
 use crate::size_class::{ClassIndex, SMALLEST_CHUNK};
 use crate::units::{CHUNKS_PER_STACK, PAGE_SIZE};
@@ -112,7 +113,14 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
         address: usize,
         layout: Layout,
     ) {
-        let Some(crossed) = self.give_back(here, address, layout) else {
+        let visits = &self.shards[here].visits;
+        let visit = match owned {
+            Some(_) => visits.begin_entered(),
+            None => visits.begin(),
+        };
+        let crossed = self.give_back(address, layout, &visit);
+        drop(visit);
+        let Some(crossed) = crossed else {
             return match owned {
                 Some(owned) => self.report_wrong_free(owned, address, layout),
                 None => self.report_wrong_free_outside(address, layout),
@@ -153,11 +161,10 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
         }
     }
 
-    /// Leaves word that the object at `address` was given back, on a visit of shard `here`. `None`, with nothing changed, when
-    /// that is wrong. Waits for nobody.
-    fn give_back(&self, here: usize, address: usize, layout: Layout) -> Option<Crossed> {
-        let visit = self.shards[here].visits.begin();
-        match self.central.find(address, layout, &visit)? {
+    /// Leaves word that the object at `address` was given back. `None`, with nothing changed, when that is wrong. Waits for
+    /// nobody.
+    fn give_back(&self, address: usize, layout: Layout, visit: &Visit<'_>) -> Option<Crossed> {
+        match self.central.find(address, layout, visit)? {
             Found::InBlock {
                 block,
                 run,

@@ -1,8 +1,9 @@
 //! Who is looking at what other shards own, and whether somebody may be.
 //!
-//! Owns one counter a shard: how many contexts are on a *visit*, between looking an address up in the tables that all
-//! shards share and the last touch of what was found there. It begins and ends with one atomic instruction, nests in any
-//! way, waits for nothing, and may be made by any context, a non-maskable interrupt too.
+//! Owns two counters a shard: how many contexts are on a *visit*, between looking an address up in the tables that all
+//! shards share and the last touch of what was found there; and whether the one who has entered the shard is, which is the usual case
+//! and costs less. A visit begins with one atomic instruction, nests in any way, waits for nothing, and may be made by any
+//! context, a non-maskable interrupt too.
 //!
 //! # Why a header outlives whoever looks at it
 //!
@@ -11,7 +12,7 @@
 //! pointer freed long ago, in a block that is leaving this very moment. The heap promises to find such a one out; so it must
 //! be able to look, and the header must be there. Therefore
 //!
-//! 1. a visitor counts itself (a read-modify-write), and then reads the tables;
+//! 1. a visitor counts itself, or says that it is there (a read-modify-write), and then reads the tables;
 //! 2. whoever lets a block or region go takes it out of the tables (a store), and then reads all counters;
 //! 3. only if each of them was seen at zero, its memory goes on to where others may write.
 //!
@@ -26,44 +27,76 @@
 
 use crate::sync::{AtomicUsize, Ordering, fence_for_model};
 
-/// How many contexts of one shard are on a visit.
+/// Who of one shard is on a visit.
 #[derive(Debug)]
-pub(crate) struct Visits(AtomicUsize);
+pub(crate) struct Visits {
+    /// How many contexts are.
+    counted: AtomicUsize,
+    /// 1 while the one who has entered the shard is: there is one at most, so it need not count.
+    entered: AtomicUsize,
+}
 
 /// A visit, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Visit<'a>(&'a AtomicUsize);
+pub(crate) enum Visit<'a> {
+    /// One of those that are counted.
+    Counted(&'a AtomicUsize),
+    /// That of the one who has entered the shard.
+    Entered(&'a AtomicUsize),
+}
+
+/// Makes the constructor: `const`, but for loom's atomics.
+macro_rules! constructor {
+    ($($const:ident)?) => {
+        /// Creates the visits of nobody.
+        pub(crate) $($const)? fn new() -> Self {
+            Self {
+                counted: AtomicUsize::new(0),
+                entered: AtomicUsize::new(0),
+            }
+        }
+    };
+}
 
 impl Visits {
-    /// Creates a counter of nobody.
     #[cfg(not(loom))]
-    pub(crate) const fn new() -> Self {
-        Self(AtomicUsize::new(0))
-    }
-
-    /// Creates a counter of nobody.
+    constructor!(const);
     #[cfg(loom)]
-    pub(crate) fn new() -> Self {
-        Self(AtomicUsize::new(0))
-    }
+    constructor!();
 
     /// Begins a visit.
     #[inline]
     pub(crate) fn begin(&self) -> Visit<'_> {
-        self.0.fetch_add(1, Ordering::SeqCst);
+        self.counted.fetch_add(1, Ordering::SeqCst);
         fence_for_model();
-        Visit(&self.0)
+        Visit::Counted(&self.counted)
+    }
+
+    /// Begins the visit of the one who has entered the shard that these are the visits of. Called from nowhere else, and not on such a
+    /// visit. Ends with an ordinary store.
+    #[inline]
+    pub(crate) fn begin_entered(&self) -> Visit<'_> {
+        let before = self.entered.swap(1, Ordering::SeqCst);
+        debug_assert!(before == 0, "one has entered");
+        fence_for_model();
+        Visit::Entered(&self.entered)
     }
 
     /// Returns whether nobody is on a visit that began before the caller's last sequentially consistent store.
     pub(crate) fn are_over(&self) -> bool {
-        self.0.load(Ordering::SeqCst) == 0
+        fence_for_model();
+        self.counted.load(Ordering::SeqCst) == 0 && self.entered.load(Ordering::SeqCst) == 0
     }
 }
 
 impl Drop for Visit<'_> {
     #[inline]
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Release);
+        match self {
+            Self::Counted(counted) => {
+                counted.fetch_sub(1, Ordering::Release);
+            }
+            Self::Entered(entered) => entered.store(0, Ordering::Release),
+        }
     }
 }
