@@ -2,8 +2,10 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 pub(crate) mod arena;
+pub(crate) mod chosen_cpu;
 pub(crate) mod counting_source;
 pub(crate) mod fixed_memory;
+pub(crate) mod heap_under_test;
 pub(crate) mod program;
 pub(crate) mod wrong_frees;
 
@@ -14,9 +16,10 @@ use core::time::Duration;
 use std::sync::mpsc;
 use std::thread;
 
-use stack_alloc::{Allocator, BLOCK_SIZE, KEPT_BLOCKS, Misuse};
+use stack_alloc::{Allocator, BLOCK_SIZE, Misuse};
 
 pub(crate) use counting_source::CountingSource;
+pub(crate) use heap_under_test::{Counted, HeapUnderTest, ShardedHeap};
 
 /// The heap under test.
 pub(crate) type Heap = Allocator<CountingSource>;
@@ -34,7 +37,7 @@ pub(crate) fn layout(size: usize, align: usize) -> Layout {
 
 /// Asserts that every invariant of `heap` holds, and that it holds as much as its source gave.
 #[track_caller]
-pub(crate) fn assert_sound(heap: &Heap) {
+pub(crate) fn assert_sound(heap: &impl HeapUnderTest) {
     heap.check().expect("the heap is sound");
     let statistics = heap.statistics();
     assert_eq!(statistics.bytes_held, heap.source().bytes_out());
@@ -44,17 +47,26 @@ pub(crate) fn assert_sound(heap: &Heap) {
 
 /// Asserts that `heap`, in which nothing is live, has given its memory back.
 #[track_caller]
-pub(crate) fn assert_empty(heap: &Heap) {
+pub(crate) fn assert_empty<H: HeapUnderTest>(heap: &H) {
+    assert_sound(heap);
+    let statistics = heap.statistics();
+    assert_eq!(statistics.bytes_used, 0);
+    assert_eq!(statistics.regions.bytes, 0);
+    assert!(statistics.blocks <= H::MOST_KEPT);
+    assert!(heap.source().bytes_out() <= H::MOST_KEPT * BLOCK_SIZE);
+    assert_empty_after_trim(heap);
+}
+
+/// Asserts that `heap`, in which nothing is live, gives its memory back when it is told to.
+#[track_caller]
+pub(crate) fn assert_empty_after_trim(heap: &impl HeapUnderTest) {
     assert_sound(heap);
     let statistics = heap.statistics();
     assert_eq!(statistics.live(), 0);
     assert_eq!(statistics.bytes_requested, 0);
-    assert_eq!(statistics.bytes_used, 0);
-    assert_eq!(statistics.regions.bytes, 0);
-    assert!(statistics.blocks <= KEPT_BLOCKS);
-    assert!(heap.source().bytes_out() <= KEPT_BLOCKS * BLOCK_SIZE);
     heap.trim();
     assert_sound(heap);
+    assert_eq!(heap.statistics().bytes_used, 0);
     assert_eq!(heap.source().pieces_out(), 0, "not all went back");
 }
 

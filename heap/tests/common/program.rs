@@ -1,7 +1,7 @@
 //! Programs for a heap: lists of actions, made of any bytes, and run against a list of what should be live.
 //!
-//! They serve three kinds of test: random programs (`tests/shadow.rs`), the search of a fuzzer (`fuzz/`), and what it
-//! found (`tests/fuzz_corpus.rs`).
+//! They serve three kinds of test: random programs (`tests/shadow.rs`, `tests/sharded_shadow.rs`), the search of a fuzzer
+//! (`fuzz/`), and what it found (`tests/fuzz_corpus.rs`). In a heap for many CPUs, each action is done on one of them.
 //!
 //! A new action is a variant of [`Action`], a line in [`Action::read`] and an arm in [`Shadow::step`]; the random
 //! programs then have it too, since they are made of random bytes.
@@ -11,11 +11,15 @@ use core::cell::Cell;
 use core::cmp::{max, min};
 use std::collections::BTreeMap;
 
-use stack_alloc::{BLOCK_SIZE, LARGEST_RESERVE, MisuseKind, ObjectState, PAGE_SIZE};
+use stack_alloc::{
+    BLOCK_SIZE, CurrentCpu, LARGEST_RESERVE, MisuseKind, ObjectState, PAGE_SIZE,
+};
 
-use super::counting_source::Abilities;
+use super::chosen_cpu::{Chosen, on, waiting};
+use super::counting_source::{Abilities, CountingSource};
 use super::{
-    Heap, Object, assert_empty, assert_sound, give_back, heap, layout, reallocate, remember, seen,
+    Heap, HeapUnderTest, Object, assert_empty, assert_empty_after_trim, assert_sound, give_back,
+    layout, reallocate, remember, seen,
 };
 
 /// The most actions of one program, so that no input of the fuzzer takes long.
@@ -71,6 +75,19 @@ pub(crate) enum Action {
     Walk,
     /// Let so many chunks wait that were given back. Does nothing without the feature `quarantine`.
     Quarantine(usize),
+    /// Take over what another CPU has. Does nothing in a heap that all CPUs share.
+    TakeOver(usize),
+}
+
+/// An action, and who does it.
+#[derive(Clone, Debug)]
+pub(crate) struct Step {
+    /// The CPU: any number.
+    pub(crate) cpu: usize,
+    /// Whether the action may wait, if it is one that need not.
+    pub(crate) may_wait: bool,
+    /// What is done.
+    pub(crate) action: Action,
 }
 
 /// A wrong free of a live object.
@@ -95,6 +112,25 @@ pub(crate) fn decode(bytes: &[u8]) -> Vec<Action> {
     let mut bytes = Bytes(bytes);
     let next = || (!bytes.0.is_empty()).then(|| Action::read(&mut bytes));
     core::iter::from_fn(next).take(LONGEST_PROGRAM).collect()
+}
+
+/// Makes a program for many CPUs of bytes, in the same way.
+pub(crate) fn decode_steps(bytes: &[u8]) -> Vec<Step> {
+    let mut bytes = Bytes(bytes);
+    let next = || (!bytes.0.is_empty()).then(|| Step::read(&mut bytes));
+    core::iter::from_fn(next).take(LONGEST_PROGRAM).collect()
+}
+
+impl Step {
+    /// Reads the next step. One in eight may not wait.
+    fn read(bytes: &mut Bytes<'_>) -> Self {
+        let who = bytes.byte();
+        Self {
+            cpu: who % 8,
+            may_wait: who < 0xe0,
+            action: Action::read(bytes),
+        }
+    }
 }
 
 impl Action {
@@ -131,6 +167,7 @@ impl Action {
             0xb8..0xbb => Self::WhatIs(bytes.byte(), bytes.size()),
             0xbb => Self::Walk,
             0xbc => Self::Quarantine(bytes.byte() % 80),
+            0xbd => Self::TakeOver(bytes.byte() % 8),
             // Whatever no other action has.
             _ => Self::Free(bytes.byte()),
         }
@@ -138,6 +175,7 @@ impl Action {
 }
 
 impl Mistake {
+    /// Reads a mistake.
     fn read(bytes: &mut Bytes<'_>) -> Self {
         match bytes.byte() % 8 {
             0..=2 => Self::Inside(bytes.size()),
@@ -197,14 +235,25 @@ impl Bytes<'_> {
     }
 }
 
-/// Runs a program on a new heap, and asserts that the heap does what it promises at every step and is empty afterwards.
+/// Runs a program on a new heap with one lock, and asserts that the heap does what it promises at every step and is empty
+/// afterwards.
 pub(crate) fn run(actions: &[Action]) {
-    let mut shadow = Shadow::new();
-    for (step, action) in (1_u8..=250).cycle().zip(actions) {
-        shadow.step(action, step);
-        assert_eq!(seen(), [], "{action:?} is right, and was called a misuse");
+    let step = |action: &Action| Step {
+        cpu: 0,
+        may_wait: true,
+        action: action.clone(),
+    };
+    run_on::<Heap>(&actions.iter().map(step).collect::<Vec<_>>());
+}
+
+/// Runs a program on a new heap of the kind `H`, and asserts the same.
+pub(crate) fn run_on<H: HeapUnderTest<Source = CountingSource>>(steps: &[Step]) {
+    let mut shadow = Shadow::<H>::new();
+    for (number, step) in (1_u8..=250).cycle().zip(steps) {
+        on(step.cpu, || shadow.step(step, number));
+        assert_eq!(seen(), [], "{step:?} is right, and was called a misuse");
         // The walk through the heap is the costly part: all the same, no fault goes unseen for more than a few steps.
-        if step % 4 == 0 {
+        if number % 4 == 0 {
             shadow.assert_counted();
         }
     }
@@ -212,8 +261,8 @@ pub(crate) fn run(actions: &[Action]) {
 }
 
 /// The heap, and what it should hold.
-struct Shadow {
-    heap: Heap,
+struct Shadow<H> {
+    heap: H,
     live: Vec<Object>,
     /// Start and end of every live object. An empty one has its address to itself.
     places: BTreeMap<usize, usize>,
@@ -221,9 +270,9 @@ struct Shadow {
     failures: u64,
 }
 
-impl Shadow {
+impl<H: HeapUnderTest<Source = CountingSource>> Shadow<H> {
     fn new() -> Self {
-        let heap = heap(LIMIT);
+        let heap = H::over(CountingSource::new(LIMIT));
         heap.set_misuse_handler(remember);
         URGENT.set(false);
         Self {
@@ -235,7 +284,21 @@ impl Shadow {
     }
 
     /// Does one step in both.
-    fn step(&mut self, action: &Action, fill: u8) {
+    fn step(&mut self, step: &Step, fill: u8) {
+        match step.action {
+            Action::Allocate { .. }
+            | Action::AllocateMany { .. }
+            | Action::Free(_)
+            | Action::FreeMany { .. }
+            | Action::Reallocate(..)
+            | Action::FreeTwice(_)
+            | Action::Mistake(..) => waiting(step.may_wait, || self.act(&step.action, fill)),
+            _ => self.act(&step.action, fill),
+        }
+    }
+
+    /// Does one action in both.
+    fn act(&mut self, action: &Action, fill: u8) {
         match *action {
             Action::Allocate {
                 size,
@@ -267,7 +330,8 @@ impl Shadow {
             Action::Urgent(is_urgent) => URGENT.set(is_urgent),
             Action::WhatIs(n, offset) => self.look_at(n, offset),
             Action::Walk => self.walk(),
-            Action::Quarantine(chunks) => self.set_quarantine(chunks),
+            Action::Quarantine(chunks) => self.heap.set_quarantine(chunks),
+            Action::TakeOver(cpu) => self.take_over(cpu),
         }
     }
 
@@ -278,16 +342,11 @@ impl Shadow {
         assert_eq!(self.heap.statistics().blocks_reserved, reserved);
     }
 
-    /// Changes how many chunks may wait.
-    #[cfg(feature = "quarantine")]
-    fn set_quarantine(&self, chunks: usize) {
-        self.heap.set_quarantine(chunks);
-        assert!(self.heap.statistics().quarantined <= chunks);
+    /// Takes over what another CPU has: at most all blocks that there are.
+    fn take_over(&self, cpu: usize) {
+        let blocks = self.heap.statistics().blocks;
+        assert!(self.heap.take_over(cpu) <= blocks);
     }
-
-    #[cfg(not(feature = "quarantine"))]
-    #[expect(clippy::unused_self, reason = "it does something with the feature")]
-    const fn set_quarantine(&self, _: usize) {}
 
     /// Asserts that the heap knows the n-th object at any of its bytes.
     fn look_at(&self, n: usize, offset: usize) {
@@ -350,12 +409,13 @@ impl Shadow {
         };
         let (pointer, layout) = (object.pointer(), object.layout());
         object.free(&self.heap);
-        let kind = if self.heap.source().owns(pointer.addr()) {
-            MisuseKind::DoubleFree
-        } else {
-            MisuseKind::GoneBack
+        // What no shard has any more may still be on its way to the source, or be kept for all.
+        let kinds = match self.heap.source().owns(pointer.addr()) {
+            true if H::IS_SHARDED => &[MisuseKind::DoubleFree, MisuseKind::GoneBack][..],
+            true => &[MisuseKind::DoubleFree],
+            false => &[MisuseKind::GoneBack],
         };
-        self.assert_refused(pointer, layout, &[kind]);
+        self.assert_refused(pointer, layout, kinds);
     }
 
     /// Makes a mistake with the n-th object.
@@ -399,10 +459,19 @@ impl Shadow {
         }
     }
 
-    /// Asserts that to free and to reallocate `pointer` is reported as one of `kinds`, and changes nothing.
+    /// Asserts that to free and to reallocate `pointer`, on any CPU, is reported as one of `kinds`, and changes nothing.
     #[track_caller]
     fn assert_refused(&self, pointer: *mut u8, layout: Layout, kinds: &[MisuseKind]) {
         let before = self.heap.statistics();
+        for cpu in 0..H::CPUS {
+            on(cpu, || self.assert_refused_here(pointer, layout, kinds));
+        }
+        assert_eq!(self.heap.statistics(), before);
+    }
+
+    /// Asserts that to free and to reallocate `pointer` is reported as one of `kinds`.
+    #[track_caller]
+    fn assert_refused_here(&self, pointer: *mut u8, layout: Layout, kinds: &[MisuseKind]) {
         give_back(&self.heap, pointer, layout);
         let moved = reallocate(&self.heap, pointer, layout, 2 * layout.size());
         assert!(moved.is_null());
@@ -412,7 +481,6 @@ impl Shadow {
             assert_eq!((misuse.address, misuse.layout), (pointer.addr(), layout));
             assert!(kinds.contains(&misuse.kind), "not {kinds:?}: {misuse:?}");
         }
-        assert_eq!(self.heap.statistics(), before);
     }
 
     /// Puts a new object among the live ones, and asserts that it shares no byte with them.
@@ -437,10 +505,13 @@ impl Shadow {
         Some(object)
     }
 
-    /// Counts a null, and asserts that the source gave a reason for it.
+    /// Counts a null, and asserts that the source gave a reason for it, if it could be asked.
     #[track_caller]
     fn fail(&mut self, before: &Prospects, layout: Layout) {
         self.failures += 1;
+        if !Chosen::may_wait() {
+            return;
+        }
         let refused = self.heap.source().has_refused_since(before.requests);
         // A region takes its pages, and perhaps a block for its record; anything else takes a block.
         let enough = layout.size() + PAGE_SIZE + BLOCK_SIZE;
@@ -472,9 +543,18 @@ impl Shadow {
             object.free(&self.heap);
         }
         assert_eq!(seen(), [], "a right free was called a misuse");
-        self.set_quarantine(0);
+        self.heap.set_quarantine(0);
         self.set_reserve(0);
-        assert_empty(&self.heap);
+        self.assert_empty();
+    }
+
+    /// Asserts that the heap gives everything back. (A heap of shards may need to be told.)
+    fn assert_empty(&self) {
+        if H::IS_SHARDED {
+            assert_empty_after_trim(&self.heap);
+        } else {
+            assert_empty(&self.heap);
+        }
     }
 }
 
@@ -487,7 +567,7 @@ struct Prospects {
 }
 
 impl Prospects {
-    fn of(heap: &Heap) -> Self {
+    fn of(heap: &impl HeapUnderTest<Source = CountingSource>) -> Self {
         Self {
             requests: heap.source().requests(),
             left: heap.source().left(),
