@@ -12,7 +12,7 @@ use lock_api::RawMutex;
 
 use crate::at_hand::TakenBack;
 use crate::block::Block;
-use crate::callbacks::{Callbacks, panic_on_misuse};
+use crate::callbacks::{Callbacks, WhenOut, panic_on_misuse};
 use crate::current_cpu::CurrentCpu;
 use crate::memory_source::MemorySource;
 use crate::misuse::Misuse;
@@ -208,7 +208,10 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
 
     /// Hands out memory.
     pub(crate) fn allocate(&self, layout: Layout) -> Option<Memory> {
-        let (index, mut owned) = self.enter_any()?;
+        let Some((index, mut owned)) = self.enter_any() else {
+            self.count_failure();
+            return None;
+        };
         match owned.chain.chunk_for(layout) {
             Some(chunk) => Some(chunk),
             None => self.allocate_slowly(index, owned, layout),

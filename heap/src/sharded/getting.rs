@@ -74,7 +74,11 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
             return memory;
         }
         if !C::may_wait() {
-            return self.borrow(index, layout);
+            let memory = self.borrow(index, layout);
+            if memory.is_none() {
+                self.count_failure();
+            }
+            return memory;
         }
         self.allocate_elsewhere(index, layout, false)
             .or_else(|| self.allocate_when_out(layout))
@@ -202,10 +206,6 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize> WhenOut
     }
 
     fn count_failure(&self) {
-        self.shards[Self::here()]
-            .enter()
-            .chain
-            .totals
-            .count_failure();
+        self.shards[Self::here()].outside.count_failure();
     }
 }

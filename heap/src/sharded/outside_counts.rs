@@ -1,4 +1,4 @@
-//! What is counted of frees by those who could not enter their own shard: it was busy.
+//! What is counted by those who cannot enter their own shard, because it is busy: frees, and requests answered with null.
 //!
 //! Plain counters, added to the shard's own when numbers are asked for.
 #![forbid(unsafe_code)]
@@ -16,6 +16,8 @@ pub(crate) struct OutsideCounts {
     runs: AtomicU64,
     /// Bytes that had been asked for in all of them.
     requested: AtomicUsize,
+    /// Requests, by who may not wait, that were answered with null.
+    failures: AtomicU64,
 }
 
 impl OutsideCounts {
@@ -25,6 +27,7 @@ impl OutsideCounts {
             chunks: [const { AtomicU64::new(0) }; LISTS],
             runs: AtomicU64::new(0),
             requested: AtomicUsize::new(0),
+            failures: AtomicU64::new(0),
         }
     }
 
@@ -37,6 +40,16 @@ impl OutsideCounts {
     /// Takes `size` from the bytes asked for. (Less than nothing adds to them: the sum is what counts.)
     pub(crate) fn uncount_requested(&self, size: usize) {
         self.requested.fetch_add(size, Ordering::Relaxed);
+    }
+
+    /// Counts a request that is answered with null.
+    pub(crate) fn count_failure(&self) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Returns how many requests were answered with null.
+    pub(crate) fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
     }
 
     /// Returns how many chunks of list `list` were given back.

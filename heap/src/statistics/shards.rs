@@ -90,6 +90,7 @@ impl Sum {
             one.classes[index.get()].frees += outside.chunks(index.get());
         }
         one.runs.frees += outside.runs();
+        one.failures += outside.failures();
         self.requested = self
             .requested
             .wrapping_add(chain.totals.requested_balance())
