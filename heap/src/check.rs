@@ -12,6 +12,7 @@ use crate::bitmap::Bitmap;
 use crate::block::Block;
 use crate::factory_chain::FactoryChain;
 use crate::run::{Run, RunKind};
+use crate::sharded::shard::Owned;
 use crate::sharded_allocator::record_of;
 use crate::size_class::{ClassIndex, LISTS};
 use crate::sized_allocator::Counters;
@@ -96,6 +97,7 @@ struct Walk {
 /// Proves every invariant of `chain`.
 pub(crate) fn check(chain: &FactoryChain) -> Result<(), Corruption> {
     let walk = check_structure(chain)?;
+    check_records(chain, 0)?;
     for class in ClassIndex::all().chain([ClassIndex::RECORDS]) {
         let counters = chain.lists[class.get()].counters;
         ensure(
@@ -113,8 +115,10 @@ pub(crate) fn check(chain: &FactoryChain) -> Result<(), Corruption> {
 
 /// Proves every invariant of shard number `shard`, whose chain is `chain`. Frees are counted where they are made, so they are not
 /// compared with what is there.
-pub(crate) fn check_shard(chain: &FactoryChain, shard: usize) -> Result<(), Corruption> {
+pub(crate) fn check_shard(owned: &Owned, shard: usize) -> Result<(), Corruption> {
+    let chain = &owned.chain;
     check_structure(chain)?;
+    check_records(chain, owned.leaving.iter().count())?;
     for (_, block) in chain.holdings.runs.iter() {
         check_record(block, shard)?;
     }
@@ -341,10 +345,14 @@ fn check_totals(chain: &FactoryChain, walk: &Walk) -> Result<(), Corruption> {
         totals.region_allocations - totals.region_frees == regions,
         "regions are counted",
         0,
-    )?;
+    )
+}
+
+/// Proves that records are those of the live regions, and of `leaving` more.
+fn check_records(chain: &FactoryChain, leaving: usize) -> Result<(), Corruption> {
     let records = &chain.lists[ClassIndex::RECORDS.get()].counters;
     ensure(
-        records.allocations - records.frees == regions,
+        records.allocations - records.frees == (chain.holdings.regions.count() + leaving) as u64,
         "every region has one record",
         0,
     )

@@ -48,6 +48,8 @@ pub(crate) struct FactoryChain {
     pub(crate) holdings: Holdings,
     /// How many blocks shall be held back for emergencies.
     reserve: usize,
+    /// The longest run of pages that a block can hold.
+    longest_run: usize,
     /// What is counted.
     pub(crate) totals: Totals,
 }
@@ -58,12 +60,13 @@ unsafe impl Send for FactoryChain {}
 
 impl FactoryChain {
     /// Creates a chain that holds no memory, and keeps at most `kept` idle blocks, at most
-    /// [`KEPT_BLOCKS`](crate::page_runs::KEPT_BLOCKS).
-    pub(crate) const fn new(kept: usize) -> Self {
+    /// [`KEPT_BLOCKS`](crate::page_runs::KEPT_BLOCKS). Its blocks can hold runs of up to `longest_run` pages.
+    pub(crate) const fn new(kept: usize, longest_run: usize) -> Self {
         Self {
             lists: [const { SizedAllocator::new() }; LISTS],
             holdings: Holdings::new(kept),
             reserve: 0,
+            longest_run,
             totals: Totals::new(),
         }
     }
@@ -451,7 +454,12 @@ impl FactoryChain {
         align: usize,
         source: &S,
     ) -> Option<Memory> {
-        let Some(run) = self.open(pages, align, RunKind::Whole, source) else {
+        let run = if pages > self.longest_run {
+            None
+        } else {
+            self.open(pages, align, RunKind::Whole, source)
+        };
+        let Some(run) = run else {
             // The source may have no whole block left, but as many pages in a row.
             return self.allocate_region(pages * PAGE_SIZE, align * PAGE_SIZE, source);
         };

@@ -16,6 +16,7 @@ use crate::misuse::Misuse;
 use crate::page_runs::KEPT_BLOCKS;
 use crate::place::{Object, Place};
 use crate::statistics::Statistics;
+use crate::units::LONGEST_RUN_PAGES;
 use crate::walk::{BlockWalk, Walk, next};
 
 /// There is no memory for a request.
@@ -82,7 +83,7 @@ impl<S: MemorySource> Heap<S> {
     /// Creates a heap that holds no memory yet.
     pub const fn new(source: S) -> Self {
         Self {
-            chain: FactoryChain::new(KEPT_BLOCKS),
+            chain: FactoryChain::new(KEPT_BLOCKS, LONGEST_RUN_PAGES),
             source,
         }
     }

@@ -22,6 +22,18 @@ use crate::regions::{LiveRegions, Region};
 use crate::run::Memory;
 use crate::units::{BLOCK_SIZE, PAGE_SIZE, PAGES_PER_BLOCK, block_base, page_in_block};
 
+/// Returns the bytes of a part of a block that has, behind its header, a run of `pages` pages aligned to `align` pages.
+///
+/// With an alignment, a part that is a page short of a block may do, so it is tried where a certain one would be a block.
+fn least_part(pages: usize, align: usize) -> usize {
+    let certain = (pages + align) * PAGE_SIZE;
+    if align > 1 {
+        certain.min(BLOCK_SIZE - PAGE_SIZE)
+    } else {
+        certain
+    }
+}
+
 /// All memory of a heap.
 #[derive(Debug)]
 pub(crate) struct Holdings {
@@ -98,7 +110,7 @@ impl Holdings {
     ) -> bool {
         let block = self
             .get_block(source)
-            .or_else(|| self.get_part((pages + align) * PAGE_SIZE, source));
+            .or_else(|| self.get_part(least_part(pages, align), source));
         if let Some(block) = block {
             self.runs.add(block);
             self.count_held();

@@ -13,6 +13,7 @@ use crate::callbacks::Callbacks;
 use crate::factory_chain::FactoryChain;
 use crate::misuse::Misuse;
 use crate::page_runs::KEPT_BLOCKS;
+use crate::units::LONGEST_RUN_PAGES;
 
 /// What the lock guards.
 #[derive(Debug)]
@@ -37,7 +38,7 @@ impl<R: RawMutex> Lock<R> {
         Self(Mutex::const_new(
             R::INIT,
             Guarded {
-                chain: FactoryChain::new(KEPT_BLOCKS),
+                chain: FactoryChain::new(KEPT_BLOCKS, LONGEST_RUN_PAGES),
                 on_misuse,
                 callbacks: Callbacks::new(),
             },

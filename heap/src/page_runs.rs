@@ -103,6 +103,12 @@ impl PageRuns {
         self.directory.find(address)
     }
 
+    /// Returns the block that has the page which `address` lies in, if the heap holds one.
+    pub(crate) fn find_with_page(&self, address: usize) -> Option<Block> {
+        let block = self.find(address)?;
+        block.has_page(page_in_block(address)).then_some(block)
+    }
+
     /// Returns the stack, of the list `class`, and the number of the chunk that begins at `address`, be it taken or free, if
     /// its block is at hand.
     #[inline(always)]

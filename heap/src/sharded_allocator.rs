@@ -36,7 +36,7 @@ use crate::sync::Mutex;
 /// - *Giving back what was allocated on another CPU* waits for nobody: it leaves one bit, by one atomic instruction that also finds
 ///   out a double free, however many CPUs race, and at most five more to tell the owner.
 /// - *A free is legal in any context*, also in one that may have interrupted the heap on its own CPU: a non-maskable
-///   interrupt, the report of a panic. A free of at most 252 KiB waits for nobody; a larger one does where
+///   interrupt, the report of a panic. A free of at most 248 KiB waits for nobody; a larger one does where
 ///   [`CurrentCpu::may_wait`]. An allocation that may not wait gets what is at hand, or null.
 /// - *No CPU starves while another one hoards*: empty blocks are everybody's, and a CPU that finds no memory takes over blocks
 ///   with room from others. Null means that nobody had it.

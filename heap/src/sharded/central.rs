@@ -139,15 +139,30 @@ impl<S: MemorySource, R: RawMutex> Central<S, R> {
         shards: &[Shard<R>],
     ) -> Option<(BlockRecord, bool)> {
         let mut writer = self.write();
+        let got = self.get_unlisted(&mut writer, least, is_urgent, is_usable, shards)?;
+        // SAFETY: the lock is held; the block is new, and goes by `let_go`. Nobody uses it before it has an owner.
+        unsafe { self.blocks.insert(got.0) };
+        Some(got)
+    }
+
+    /// Does what [`get`](Self::get) does, but for the entry in the table.
+    fn get_unlisted(
+        &self,
+        writer: &mut Writer<'_, R>,
+        least: usize,
+        is_urgent: bool,
+        is_usable: &dyn Fn(usize) -> bool,
+        shards: &[Shard<R>],
+    ) -> Option<(BlockRecord, bool)> {
         if RECORD_SIZE + least <= BLOCK_SIZE {
-            if let Some(block) = self.get_pooled(&mut writer, is_urgent, shards) {
+            if let Some(block) = self.get_pooled(writer, is_urgent, shards) {
                 return Some((block, false));
             }
-            if let Some(block) = self.get_whole(&mut writer) {
+            if let Some(block) = self.get_whole(writer) {
                 return Some(block);
             }
         }
-        self.get_part(&mut writer, least + RECORD_SIZE, is_usable)
+        self.get_part(writer, least + RECORD_SIZE, is_usable)
     }
 
     /// Takes a block out of the pool.
@@ -194,6 +209,12 @@ impl<S: MemorySource, R: RawMutex> Central<S, R> {
         let is_free = |address| is_usable(address) && !self.has_block(address);
         let memory = self.source.get_part(least, &is_free)?;
         let start = memory.cast::<u8>();
+        if self.has_other_part(memory) {
+            // The source did not ask. There is no use for it, but no harm was done.
+            // SAFETY: the part was just handed out, and nobody knows of it.
+            unsafe { self.source.release_part(memory) };
+            return None;
+        }
         let (address, size) = (start.addr().get(), memory.len());
         let is_aligned = address % PAGE_SIZE == 0
             && size % PAGE_SIZE == 0
@@ -213,6 +234,21 @@ impl<S: MemorySource, R: RawMutex> Central<S, R> {
         // SAFETY: the caller holds the lock, and is the only writer.
         let mut entries = unsafe { self.blocks.entries_for_writer(address) };
         entries.any(|block| block.window() == block_base(address))
+    }
+
+    /// Returns whether a shard has another part in the window of `part`, and no byte of this one. Called with the lock held.
+    fn has_other_part(&self, part: NonNull<[u8]>) -> bool {
+        let (start, size) = (part.cast::<u8>().addr().get(), part.len());
+        // SAFETY: the caller holds the lock, and is the only writer.
+        let mut entries = unsafe { self.blocks.entries_for_writer(start) };
+        let other = entries.find(|block| block.window() == block_base(start));
+        other.is_some_and(|other| {
+            let (other_start, other_size) = {
+                let memory = other.memory();
+                (memory.cast::<u8>().addr().get(), memory.len())
+            };
+            start.saturating_add(size) <= other_start || other_start + other_size <= start
+        })
     }
 
     /// Returns whether memory that the source gave as a block or part may be used; else keeps the fault.
@@ -245,21 +281,11 @@ impl<S: MemorySource, R: RawMutex> Central<S, R> {
         self.write().misuse.take()
     }
 
-    /// Lets everybody find a block that shard `owner` has got, and whose header is there.
-    pub(crate) fn open(&self, block: BlockRecord, owner: usize) {
-        block.set_owner(owner);
-        let _writer = self.write();
-        // SAFETY: the lock is held; the block is new, and goes by `let_go`.
-        unsafe { self.blocks.insert(block) };
-    }
-
-    /// Takes back a block that its chain has given up, and that everybody could find if it `was_open`.
-    pub(crate) fn let_go(&self, block: BlockRecord, was_open: bool, shards: &[Shard<R>]) {
+    /// Takes back a block that its chain has given up.
+    pub(crate) fn let_go(&self, block: BlockRecord, shards: &[Shard<R>]) {
         let mut writer = self.write();
-        if was_open {
-            // SAFETY: the lock is held.
-            unsafe { self.blocks.remove(block) };
-        }
+        // SAFETY: the lock is held.
+        unsafe { self.blocks.remove(block) };
         writer.leaving_bytes += block.memory().len();
         writer.leaving.push(block);
         self.has_leaving.store(true, Ordering::Relaxed);
@@ -267,10 +293,10 @@ impl<S: MemorySource, R: RawMutex> Central<S, R> {
     }
 
     /// Lets blocks that are out of the table go on, if nobody can be looking at them any more: into the pool, or when that has
-    /// enough back to the source.
-    pub(crate) fn settle(&self, writer: &mut Writer<'_, R>, shards: &[Shard<R>]) {
+    /// enough back to the source. Returns whether any did.
+    pub(crate) fn settle(&self, writer: &mut Writer<'_, R>, shards: &[Shard<R>]) -> bool {
         if writer.leaving.is_empty() || !visits_are_over(shards) {
-            return;
+            return false;
         }
         for _ in 0..MOST_SETTLED {
             let Some(block) = writer.leaving.pop() else {
@@ -286,11 +312,17 @@ impl<S: MemorySource, R: RawMutex> Central<S, R> {
         }
         self.has_leaving
             .store(!writer.leaving.is_empty(), Ordering::Relaxed);
+        true
+    }
+
+    /// Returns whether there are blocks that somebody may still look at.
+    pub(crate) fn has_leaving(&self) -> bool {
+        self.has_leaving.load(Ordering::Relaxed)
     }
 
     /// Does what [`settle`](Self::settle) does, if there is anything to do and nobody else is at it.
     pub(crate) fn settle_if_any(&self, shards: &[Shard<R>]) {
-        if self.has_leaving.load(Ordering::Relaxed) {
+        if self.has_leaving() {
             if let Some(mut writer) = self.try_write() {
                 self.settle(&mut writer, shards);
             }
@@ -319,12 +351,12 @@ impl<S: MemorySource, R: RawMutex> Central<S, R> {
         statistics.bytes_held_peak = before.max(held);
     }
 
-    /// Gives one block of the pool back to the source, unless it is held back. `false` when there is none.
+    /// Gives one block of the pool back to the source, unless it is held back. `false` when there is nothing to do.
     pub(crate) fn trim_one(&self, shards: &[Shard<R>]) -> bool {
         let mut writer = self.write();
-        self.settle(&mut writer, shards);
+        let has_settled = self.settle(&mut writer, shards);
         if writer.pooled <= writer.reserve {
-            return false;
+            return has_settled;
         }
         let block = writer.pool.pop();
         writer.pooled -= 1;

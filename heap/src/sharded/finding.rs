@@ -17,8 +17,11 @@ use crate::run::{Run, RunKind};
 use crate::sharded::central::Central;
 use crate::sharded::record::BlockRecord;
 use crate::sharded::visits::Visit;
-use crate::size_class::{ClassIndex, Placement, placement};
-use crate::units::{PAGE_SIZE, block_base, page_in_block};
+use crate::size_class::{ClassIndex, Placement, STACKS_PER_RUN, placement};
+use crate::units::{CHUNKS_PER_STACK, PAGE_SIZE, block_base, page_in_block};
+
+/// The most chunks of a run.
+const MOST_CHUNKS: usize = STACKS_PER_RUN * CHUNKS_PER_STACK;
 
 /// An object that some shard has.
 #[derive(Clone, Copy, Debug)]
@@ -74,7 +77,9 @@ impl<S: MemorySource, R: RawMutex> Central<S, R> {
         }
         let offset = pages_before * PAGE_SIZE + address % PAGE_SIZE;
         let chunk = class.class().chunk_at(offset)?;
-        (chunk < class.class().chunks_in(run.pages())).then_some(Found::InBlock {
+        // Of a pointer that is stale, kind and pages may be those of two runs.
+        let chunks = (class.class().chunks_in(run.pages())).min(MOST_CHUNKS);
+        (chunk < chunks).then_some(Found::InBlock {
             block,
             run,
             class: Some(class),

@@ -16,6 +16,7 @@ use crate::current_cpu::CurrentCpu;
 use crate::factory_chain::FactoryChain;
 use crate::memory_source::MemorySource;
 use crate::run::Memory;
+use crate::sharded::central::visits_are_over;
 use crate::sharded::shard::{Entered, Owned};
 use crate::sharded::shard_source::ShardSource;
 use crate::sharded_allocator::{ShardedAllocator, record_of};
@@ -23,6 +24,9 @@ use crate::size_class::{Placement, placement};
 
 /// Messages that a shard looks at before it asks for more memory.
 const MOST_MESSAGES: usize = 4;
+
+/// How often it is looked whether visits are over, before the answer is null.
+const MOST_LOOKS: usize = 1000;
 
 impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
     ShardedAllocator<S, C, R, SHARDS>
@@ -74,7 +78,7 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
             return memory;
         }
         if !C::may_wait() {
-            let memory = self.borrow(index, layout);
+            let memory = self.borrow(index, layout, false);
             if memory.is_none() {
                 self.count_failure();
             }
@@ -131,10 +135,34 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
         is_urgent: bool,
     ) -> Option<Memory> {
         self.give_up_idle(layout);
+        let memory = self
+            .allocate_entered(index, layout, is_urgent)
+            .or_else(|| self.borrow(index, layout, false))
+            .or_else(|| self.borrow(index, layout, true));
+        memory.or_else(|| self.allocate_when_left(index, layout))
+    }
+
+    /// Enters shard `index`, waiting, and hands out memory of it.
+    fn allocate_entered(&self, index: usize, layout: Layout, is_urgent: bool) -> Option<Memory> {
         let mut owned = self.shards[index].enter();
         let memory = self.allocate_in(index, &mut owned, layout, is_urgent);
         self.leave(owned);
-        memory.or_else(|| self.borrow(index, layout))
+        memory
+    }
+
+    /// Hands out memory that is on its way out while somebody looks at it, when he has looked: a visit is short, unless he was
+    /// interrupted.
+    fn allocate_when_left(&self, index: usize, layout: Layout) -> Option<Memory> {
+        for _ in 0..MOST_LOOKS {
+            if !self.central.has_leaving() {
+                break;
+            }
+            core::hint::spin_loop();
+            if visits_are_over(&self.shards) {
+                return self.allocate_entered(index, layout, false);
+            }
+        }
+        None
     }
 
     /// Makes what shards keep idle everybody's: blocks for the pool, or if a region is wanted for the source.
@@ -153,11 +181,16 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
         }
     }
 
-    /// Hands out memory of any other shard that has it, and takes over the block that it is in.
-    fn borrow(&self, index: usize, layout: Layout) -> Option<Memory> {
+    /// Hands out memory of any other shard that has it, and takes over the block that it is in. One that is busy is waited for, or
+    /// left out.
+    fn borrow(&self, index: usize, layout: Layout, waits: bool) -> Option<Memory> {
         let others = (1..SHARDS).map(|offset| (index + offset) % SHARDS);
         others.into_iter().find_map(|other| {
-            let mut owned = self.shards[other].try_enter()?;
+            let mut owned = if waits {
+                self.shards[other].enter()
+            } else {
+                self.shards[other].try_enter()?
+            };
             let memory = match owned.chain.chunk_for(layout) {
                 Some(chunk) => Some(chunk),
                 None => self.allocate_in(other, &mut owned, layout, false),
@@ -173,7 +206,7 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
     /// Takes the block that `address` lies in out of a shard that was entered, for shard `index`: if there is one, if it can be, and if
     /// that shard is not busy. Returns whether it was.
     pub(crate) fn take_over_block(&self, address: usize, from: &mut Owned, index: usize) -> bool {
-        let Some(block) = from.chain.holdings.runs.find(address) else {
+        let Some(block) = from.chain.holdings.runs.find_with_page(address) else {
             return false;
         };
         let Some(mut owned) = self.shards[index].try_enter() else {

@@ -64,7 +64,7 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
     ) {
         let owned = owned.or_else(|| self.shards[here].try_enter());
         match owned {
-            Some(owned) if owned.chain.holdings.runs.find(address).is_some() => {
+            Some(owned) if owned.chain.holdings.runs.find_with_page(address).is_some() => {
                 self.deallocate_own(here, owned, address, layout);
             }
             owned => self.deallocate_crossing(here, owned, address, layout),
@@ -332,20 +332,22 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
         self.shards[index].shared.inbox.post(place);
     }
 
-    /// Gives regions that were taken out back to the source, if nobody can be looking at their records any more.
-    pub(crate) fn finish_leaving(&self, index: usize, owned: &mut Owned) {
+    /// Gives regions that were taken out back to the source, if nobody can be looking at their records any more. Returns whether any
+    /// went.
+    pub(crate) fn finish_leaving(&self, index: usize, owned: &mut Owned) -> bool {
         if owned.leaving.is_empty() || !C::may_wait() || !visits_are_over(&self.shards) {
-            return;
+            return false;
         }
         for _ in 0..MOST_LEAVING {
             let Some(region) = owned.leaving.first() else {
-                return;
+                break;
             };
             owned.leaving.remove(region);
             self.work(index, owned, false, |chain, source| {
                 chain.release_region(region, source);
             });
         }
+        true
     }
 
     /// Reports a free that was found to be wrong, after leaving the shard that was entered.

@@ -37,7 +37,7 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
     pub fn statistics(&self) -> Statistics {
         let mut sum = Sum::new();
         for (owned, shard) in self.shards.iter().map(|shard| (shard.enter(), shard)) {
-            sum.add(&owned.chain, &shard.outside);
+            sum.add(&owned, &shard.outside);
         }
         let (apart, reserved) = {
             let writer = self.central.write();
@@ -55,7 +55,8 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
     pub fn try_statistics(&self) -> Option<Statistics> {
         let mut sum = Sum::new();
         for shard in &self.shards {
-            sum.add(&shard.try_enter()?.chain, &shard.outside);
+            let owned = shard.try_enter()?;
+            sum.add(&owned, &shard.outside);
         }
         let writer = self.central.try_write()?;
         let mut statistics = sum.finish(writer.bytes(), writer.pooled());
@@ -137,7 +138,7 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
     /// The first invariant found not to hold.
     pub fn check(&self) -> Result<(), Corruption> {
         for (index, shard) in self.shards.iter().enumerate() {
-            check_shard(&shard.enter().chain, index)?;
+            check_shard(&shard.enter(), index)?;
         }
         Ok(())
     }
@@ -158,9 +159,9 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
         loop {
             let mut owned = self.shards[index].enter();
             let has_taken = self.take_in_message(index, &mut owned);
-            self.finish_leaving(index, &mut owned);
+            let has_finished = self.finish_leaving(index, &mut owned);
             self.leave(owned);
-            if !has_taken {
+            if !has_taken && !has_finished {
                 break;
             }
         }

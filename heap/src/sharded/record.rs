@@ -211,6 +211,11 @@ impl BlockList {
         self.first = Some(block);
     }
 
+    /// Returns all of them. Cost: their number.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = BlockRecord> + use<> {
+        core::iter::successors(self.first, |block| block.link.get())
+    }
+
     /// Takes the first one out.
     pub(crate) fn pop(&mut self) -> Option<BlockRecord> {
         let block = self.first?;

@@ -42,7 +42,7 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
         let address = pointer.addr();
         let here = Self::here();
         if let Some(owned) = self.shards[here].try_enter() {
-            if owned.chain.holdings.runs.find(address).is_some() {
+            if owned.chain.holdings.runs.find_with_page(address).is_some() {
                 return self.resize_in(here, owned, address, old, new);
             }
         }
@@ -70,7 +70,9 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
         }
         let owned = self.shards[owner].enter();
         let holdings = &owned.chain.holdings;
-        if holdings.runs.find(address).is_none() && holdings.regions.find(address).is_none() {
+        if holdings.runs.find_with_page(address).is_none()
+            && holdings.regions.find(address).is_none()
+        {
             // It has gone on to another shard meanwhile.
             return Some(None);
         }

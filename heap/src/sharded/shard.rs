@@ -10,12 +10,16 @@ use crate::misuse::Misuse;
 use crate::regions::Region;
 use crate::sharded::inbox::{Inbox, Taken};
 use crate::sharded::outside_counts::OutsideCounts;
-use crate::sharded::record::BlockList;
+use crate::sharded::record::{BlockList, RECORD_SIZE};
 use crate::sharded::visits::Visits;
 use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering};
+use crate::units::{LONGEST_RUN_PAGES, PAGE_SIZE};
 
 /// Idle blocks that a shard keeps: one, 256 KiB. More than that are of use to all.
 pub(crate) const KEPT_BY_SHARD: usize = 1;
+
+/// The longest run of pages that a block of a shard's can hold: its first pages are the record.
+const LONGEST_RUN: usize = LONGEST_RUN_PAGES - RECORD_SIZE / PAGE_SIZE;
 
 /// Stacks that others may empty before one of them takes them in for the owner: as many as make up a block or so.
 pub(crate) const MOST_EMPTIED: usize = 16;
@@ -74,6 +78,17 @@ pub(crate) struct Owned {
     pub(crate) misuse: Option<Misuse>,
 }
 
+impl Owned {
+    /// Returns the bytes that are no chain's any more, and not gone yet.
+    pub(crate) fn bytes_leaving(&self) -> usize {
+        let regions: usize = self.leaving.iter().map(|region| region.size()).sum();
+        let blocks: usize = (self.put_aside.iter())
+            .map(|block| block.memory().len())
+            .sum();
+        regions + blocks
+    }
+}
+
 // SAFETY: the pointers lead to memory that the source gave to this heap and to nobody else, so a shard may be entered from any
 // thread, one at a time: none of it is bound to a thread.
 unsafe impl Send for Owned {}
@@ -102,7 +117,7 @@ macro_rules! constructors {
             /// Creates a shard without memory.
             pub(crate) $($const)? fn new() -> Self {
                 let owned = Owned {
-                    chain: FactoryChain::new(KEPT_BY_SHARD),
+                    chain: FactoryChain::new(KEPT_BY_SHARD, LONGEST_RUN),
                     messages: Taken::none(),
                     put_aside: BlockList::new(),
                     leaving: List::new(),

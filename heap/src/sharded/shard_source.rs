@@ -66,12 +66,12 @@ impl<'a, S: MemorySource, R: RawMutex> ShardSource<'a, S, R> {
     pub(crate) fn finish(self, owner: usize) -> Left {
         let mut new = self.new.take();
         while let Some(block) = new.pop() {
-            self.central.open(block, owner);
+            block.set_owner(owner);
         }
         let mut put_aside = self.put_aside.take();
         if self.may_wait {
             while let Some(block) = put_aside.pop() {
-                self.central.let_go(block, true, self.shards);
+                self.central.let_go(block, self.shards);
             }
         }
         Left {
@@ -87,20 +87,16 @@ impl<'a, S: MemorySource, R: RawMutex> ShardSource<'a, S, R> {
         list.set(blocks);
     }
 
-    /// Takes `block` out of the new ones. `false` when it is none.
-    fn forget_new(&self, block: BlockRecord) -> bool {
+    /// Takes `block` out of the new ones, if it is one.
+    fn forget_new(&self, block: BlockRecord) {
         let mut rest = self.new.take();
         let mut others = BlockList::new();
-        let mut was_new = false;
         while let Some(other) = rest.pop() {
-            if other == block {
-                was_new = true;
-            } else {
+            if other != block {
                 others.push(other);
             }
         }
         self.new.set(others);
-        was_new
     }
 }
 
@@ -132,9 +128,9 @@ unsafe impl<S: MemorySource, R: RawMutex> MemorySource for ShardSource<'_, S, R>
     unsafe fn release_part(&self, part: NonNull<[u8]>) {
         // SAFETY: the chain gives back what `get_part` handed out.
         let block = unsafe { BlockRecord::before(part.cast()) };
-        let was_new = self.forget_new(block);
+        self.forget_new(block);
         if self.may_wait {
-            self.central.let_go(block, !was_new, self.shards);
+            self.central.let_go(block, self.shards);
         } else {
             Self::note(&self.put_aside, block);
         }

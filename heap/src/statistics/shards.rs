@@ -41,7 +41,7 @@ impl CpuStatistics {
     /// Returns the numbers of a shard that was entered.
     pub(crate) fn of(owned: &Owned, outside: &OutsideCounts) -> Self {
         let mut sum = Sum::new();
-        sum.add(&owned.chain, outside);
+        sum.add(owned, outside);
         let statistics = sum.finish(0, 0);
         Self {
             allocations: statistics.allocations(),
@@ -84,8 +84,10 @@ impl Sum {
     }
 
     /// Adds a shard.
-    pub(crate) fn add(&mut self, chain: &FactoryChain, outside: &OutsideCounts) {
+    pub(crate) fn add(&mut self, owned: &Owned, outside: &OutsideCounts) {
+        let chain = &owned.chain;
         let mut one = Statistics::of(chain, 0);
+        one.bytes_held += owned.bytes_leaving();
         for index in ClassIndex::all() {
             one.classes[index.get()].frees += outside.chunks(index.get());
         }
@@ -113,7 +115,7 @@ impl Sum {
     pub(crate) fn finish(self, apart: usize, pooled: usize) -> Statistics {
         let mut total = self
             .total
-            .unwrap_or_else(|| Statistics::of(&FactoryChain::new(0), 0));
+            .unwrap_or_else(|| Statistics::of(&FactoryChain::new(0, 0), 0));
         for class in &mut total.classes {
             let live = class.allocations.saturating_sub(class.frees);
             class.chunks_used = usize::try_from(live).unwrap_or(usize::MAX);

@@ -11,9 +11,7 @@ use core::cell::Cell;
 use core::cmp::{max, min};
 use std::collections::BTreeMap;
 
-use stack_alloc::{
-    BLOCK_SIZE, CurrentCpu, LARGEST_RESERVE, MisuseKind, ObjectState, PAGE_SIZE,
-};
+use stack_alloc::{BLOCK_SIZE, CurrentCpu, LARGEST_RESERVE, MisuseKind, ObjectState, PAGE_SIZE};
 
 use super::chosen_cpu::{Chosen, on, waiting};
 use super::counting_source::{Abilities, CountingSource};
