@@ -146,9 +146,11 @@ impl Holdings {
         if least >= BLOCK_SIZE {
             return None;
         }
-        // One header serves a window of 256 KiB.
-        let runs = &self.runs;
-        let part = source.get_part(least, &|address| runs.find(address).is_none())?;
+        // One header serves a window of 256 KiB. (A source that gives a region's memory is found out below; some look before.)
+        let (runs, regions) = (&self.runs, &self.regions);
+        let is_usable =
+            |address| runs.find(address).is_none() && regions.find_around(address).is_none();
+        let part = source.get_part(least, &is_usable)?;
         let start = part.cast::<u8>();
         let (address, size) = (start.addr().get(), part.len());
         let is_aligned = address % PAGE_SIZE == 0

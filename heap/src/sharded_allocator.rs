@@ -11,6 +11,7 @@ use core::ptr::{self, NonNull};
 use lock_api::RawMutex;
 
 use crate::at_hand::TakenBack;
+use crate::bitmap::Bitmap;
 use crate::block::Block;
 use crate::callbacks::{Callbacks, WhenOut, panic_on_misuse};
 use crate::current_cpu::CurrentCpu;
@@ -24,6 +25,7 @@ use crate::sharded::shard::{Entered, Shard};
 use crate::shrinkers::{Shrinker, TooManyShrinkers};
 use crate::size_class::{ClassIndex, class_of};
 use crate::sync::Mutex;
+use crate::units::CHUNKS_PER_STACK;
 
 /// A heap for many CPUs over the memory source `S`: a [`Heap`](crate::Heap) for each CPU that `C` names, behind a lock of kind `R` of its
 /// own, and all of them one heap.
@@ -48,8 +50,10 @@ use crate::sync::Mutex;
 ///
 /// A wrong free of what another CPU owns is found out by the same means. If two frees of one object race, exactly one wins, as
 /// long as its memory is not handed out again between them. One by its owner and one by another CPU at the very same time may both
-/// return; the owner then finds out when it takes in what came back, and the misuse handler is told so, later and with the chunk's size as the
-/// layout.
+/// return, and so may one that comes while the owner takes another one in. The owner then finds out when it takes in what came back, and
+/// the misuse handler is told so, later and with the chunk's size as the layout.
+///
+/// What a source gives is compared with all blocks, and with the regions of the shard that asked.
 ///
 /// # Costs
 ///
@@ -255,8 +259,8 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
         let Some((run, chunk)) = owned.chain.chunk_at_hand(address, class) else {
             return self.deallocate_slowly(here, Some(owned), address, layout);
         };
-        if Self::was_given_back(run, chunk) {
-            return self.report_wrong_free(owned, address, layout);
+        if !Self::given_back_beside(run, chunk).is_empty() {
+            return self.deallocate_beside(here, owned, run, (chunk, class), address, layout);
         }
         match owned.chain.take_back(class, layout.size(), run, chunk) {
             TakenBack::Done => {}
@@ -265,12 +269,17 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
         }
     }
 
-    /// Returns whether others gave back chunk `chunk` of `run`, which a shard owns that was entered.
+    /// Returns what others gave back of the stack of chunk `chunk` of `run`, which a shard owns that was entered.
     #[inline(always)]
-    pub(crate) fn was_given_back(run: Run, chunk: usize) -> bool {
+    pub(crate) fn given_back_beside(run: Run, chunk: usize) -> Bitmap {
         record_of(Block::of(run))
             .remote_frees
-            .has(run.first_page(), chunk)
+            .beside(run.first_page(), chunk)
+    }
+
+    /// Returns whether others gave back chunk `chunk` of `run`, which a shard owns that was entered.
+    pub(crate) fn was_given_back(run: Run, chunk: usize) -> bool {
+        Self::given_back_beside(run, chunk).contains(chunk % CHUNKS_PER_STACK)
     }
 
     /// Follows up on a stack that lost its last chunk.

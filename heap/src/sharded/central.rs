@@ -158,7 +158,7 @@ impl<S: MemorySource, R: RawMutex> Central<S, R> {
             if let Some(block) = self.get_pooled(writer, is_urgent, shards) {
                 return Some((block, false));
             }
-            if let Some(block) = self.get_whole(writer) {
+            if let Some(block) = self.get_whole(writer, is_usable) {
                 return Some(block);
             }
         }
@@ -182,12 +182,16 @@ impl<S: MemorySource, R: RawMutex> Central<S, R> {
         Some(unsafe { BlockRecord::install(memory) })
     }
 
-    /// Asks the source for a block.
-    fn get_whole(&self, writer: &mut Writer<'_, R>) -> Option<(BlockRecord, bool)> {
+    /// Asks the source for a block. `is_usable` says of an address whether the asking shard has nothing there.
+    fn get_whole(
+        &self,
+        writer: &mut Writer<'_, R>,
+        is_usable: &dyn Fn(usize) -> bool,
+    ) -> Option<(BlockRecord, bool)> {
         let start = self.source.get_block()?;
         let memory = NonNull::slice_from_raw_parts(start, BLOCK_SIZE);
         let is_aligned = start.addr().get() % BLOCK_SIZE == 0;
-        if !self.accepts(writer, memory, BLOCK_SIZE, is_aligned) {
+        if !self.accepts(writer, memory, BLOCK_SIZE, is_aligned, is_usable) {
             return None;
         }
         let is_zeroed = self.source.is_zeroed(start);
@@ -220,13 +224,20 @@ impl<S: MemorySource, R: RawMutex> Central<S, R> {
             && size % PAGE_SIZE == 0
             && (least..BLOCK_SIZE).contains(&size)
             && block_base(address) == block_base(address.wrapping_add(size - 1));
-        if !self.accepts(writer, memory, PAGE_SIZE, is_aligned) {
+        if !self.accepts(writer, memory, PAGE_SIZE, is_aligned, is_usable) {
             return None;
         }
         let is_zeroed = self.source.is_zeroed(start);
         // SAFETY: as in `get_whole`; it was checked to be aligned, to lie in one window, and to have `least` bytes, which are
         // more than a record.
         Some((unsafe { BlockRecord::install(memory) }, is_zeroed))
+    }
+
+    /// Takes a new block out again that its chain would not have, because something is wrong with it.
+    pub(crate) fn refuse(&self, block: BlockRecord) {
+        let _writer = self.write();
+        // SAFETY: the lock is held.
+        unsafe { self.blocks.remove(block) };
     }
 
     /// Returns whether a shard has a block in the window of `address`. Called with the lock held.
@@ -242,13 +253,7 @@ impl<S: MemorySource, R: RawMutex> Central<S, R> {
         // SAFETY: the caller holds the lock, and is the only writer.
         let mut entries = unsafe { self.blocks.entries_for_writer(start) };
         let other = entries.find(|block| block.window() == block_base(start));
-        other.is_some_and(|other| {
-            let (other_start, other_size) = {
-                let memory = other.memory();
-                (memory.cast::<u8>().addr().get(), memory.len())
-            };
-            start.saturating_add(size) <= other_start || other_start + other_size <= start
-        })
+        other.is_some_and(|other| !other.overlaps(start, size))
     }
 
     /// Returns whether memory that the source gave as a block or part may be used; else keeps the fault.
@@ -258,22 +263,47 @@ impl<S: MemorySource, R: RawMutex> Central<S, R> {
         memory: NonNull<[u8]>,
         align: usize,
         is_aligned: bool,
+        is_usable: &dyn Fn(usize) -> bool,
     ) -> bool {
         let address = memory.cast::<u8>().addr().get();
-        let kind = if self.has_block(address) {
+        let is_held =
+            self.has_block(address) || writer.overlap(address, memory.len()) || !is_usable(address);
+        let kind = if is_held {
             MisuseKind::SourceOverlaps
         } else if !is_aligned {
             MisuseKind::SourceMisaligned
         } else {
             return true;
         };
-        writer.misuse.get_or_insert(Misuse {
-            kind,
-            address,
-            layout: Layout::from_size_align(memory.len(), align).unwrap_or(Layout::new::<u8>()),
-            place: Place::Foreign,
-        });
+        writer.note_misuse(kind, address, memory.len(), align);
         false
+    }
+
+    /// Returns whether a region that the source gave may be used, as far as blocks are concerned; else keeps the fault. It is looked
+    /// at its first and last 256 KiB.
+    pub(crate) fn accepts_region(
+        &self,
+        writer: &mut Writer<'_, R>,
+        region: NonNull<u8>,
+        size: usize,
+        align: usize,
+    ) -> bool {
+        let address = region.addr().get();
+        let end = address.saturating_add(size - 1);
+        let is_held = [address, end]
+            .into_iter()
+            .any(|address| self.has_byte(address) || writer.overlap(address, 1));
+        if is_held {
+            writer.note_misuse(MisuseKind::SourceOverlaps, address, size, align);
+        }
+        !is_held
+    }
+
+    /// Returns whether a shard has the block, or the page of a part, that `address` lies in. Called with the lock held.
+    fn has_byte(&self, address: usize) -> bool {
+        // SAFETY: the caller holds the lock, and is the only writer.
+        let mut entries = unsafe { self.blocks.entries_for_writer(address) };
+        entries.any(|block| block.overlaps(address, 1))
     }
 
     /// Takes the first wrong answer of the source that nobody was told of yet.
@@ -372,7 +402,7 @@ impl<S: MemorySource, R: RawMutex> Central<S, R> {
         if writer.pooled >= writer.reserve {
             return false;
         }
-        let Some((block, _)) = self.get_whole(&mut writer) else {
+        let Some((block, _)) = self.get_whole(&mut writer, &|_| true) else {
             return false;
         };
         writer.pool.push(block);
@@ -382,6 +412,22 @@ impl<S: MemorySource, R: RawMutex> Central<S, R> {
 }
 
 impl Guarded {
+    /// Notes wrong memory from the source, unless something was noted before.
+    fn note_misuse(&mut self, kind: MisuseKind, address: usize, size: usize, align: usize) {
+        self.misuse.get_or_insert(Misuse {
+            kind,
+            address,
+            layout: Layout::from_size_align(size, align).unwrap_or(Layout::new::<u8>()),
+            place: Place::Foreign,
+        });
+    }
+
+    /// Returns whether a block that is in the pool or on its way there has one of the `size` bytes at `address`.
+    fn overlap(&self, address: usize, size: usize) -> bool {
+        let mut blocks = self.pool.iter().chain(self.leaving.iter());
+        blocks.any(|block| block.overlaps(address, size))
+    }
+
     /// Returns how many blocks are in the pool.
     pub(crate) const fn pooled(&self) -> usize {
         self.pooled

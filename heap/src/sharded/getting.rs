@@ -43,7 +43,7 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
         let may = (C::may_wait(), is_urgent);
         let source = ShardSource::new(&self.central, &self.shards, may, put_aside);
         let result = work(&mut owned.chain, &source);
-        let left = source.finish(index);
+        let left = source.finish(index, &owned.chain);
         owned.put_aside = left.put_aside;
         owned.has_asked |= left.has_asked;
         result

@@ -6,6 +6,7 @@ use core::alloc::Layout;
 
 use lock_api::RawMutex;
 
+use crate::at_hand::TakenBack;
 use crate::bitmap::Bitmap;
 use crate::block::Block;
 use crate::callbacks::report;
@@ -103,6 +104,42 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
         if let Err(misuse) = result {
             report(self.on_misuse.get(), misuse);
         }
+    }
+
+    /// Gives back a chunk at hand in the shard `here`, which was entered, of a stack that others gave chunks back of; or reports why not.
+    ///
+    /// If theirs are all that is left of the stack, it is one that others have emptied: they could not know.
+    #[cold]
+    pub(crate) fn deallocate_beside(
+        &self,
+        here: usize,
+        mut owned: Entered<'_, R>,
+        run: Run,
+        (chunk, class): (usize, ClassIndex),
+        address: usize,
+        layout: Layout,
+    ) {
+        if Self::was_given_back(run, chunk) {
+            return self.report_wrong_free(owned, address, layout);
+        }
+        match owned.chain.take_back(class, layout.size(), run, chunk) {
+            TakenBack::NotAtHand => return self.report_wrong_free(owned, address, layout),
+            TakenBack::Emptied(run) => {
+                self.work(here, &mut owned, false, |chain, source| {
+                    chain.emptied(run, source);
+                });
+            }
+            TakenBack::Done => {
+                let stack = chunk / CHUNKS_PER_STACK;
+                let free = run.stacks.free(stack);
+                let all = Self::given_back_beside(run, chunk).with(free);
+                let is_emptied = covers_stack(all, class, run, stack);
+                if is_emptied && self.shards[here].shared.note_emptied() && C::may_wait() {
+                    self.take_in_messages(here, &mut owned);
+                }
+            }
+        }
+        self.leave(owned);
     }
 
     /// Gives back an object that some shard owns, without entering that one; or reports why not.
@@ -210,6 +247,8 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
         if free.contains(bit) {
             return None;
         }
+        // (An owner who takes in another free of the same chunk right here, all of it between the two looks, hides that from this
+        // one. It finds the bit of a free chunk next time.)
         let GivenBack::Noted(noted) = block.remote_frees.give_back(run.first_page(), chunk) else {
             return None;
         };
@@ -217,13 +256,8 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
         if noted.is_first_of_block {
             shared.inbox.post(Self::place_of(block.window()));
         }
-        let chunks = class.map_or(1, |class| {
-            class
-                .class()
-                .chunks_in(run.pages())
-                .saturating_sub(stack * CHUNKS_PER_STACK)
-        });
-        let is_emptied = noted.all.with(free).contains_all(Bitmap::below(chunks));
+        let is_emptied =
+            class.is_none_or(|class| covers_stack(noted.all.with(free), class, run, stack));
         Some(Crossed {
             list: class.map(ClassIndex::get),
             is_region: false,
@@ -389,6 +423,14 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
             place: Place::Foreign,
         })
     }
+}
+
+/// Returns whether `chunks` are all that stack `stack` of `run`, which holds chunks of `class`, has.
+fn covers_stack(chunks: Bitmap, class: ClassIndex, run: Run, stack: usize) -> bool {
+    let there = class.class().chunks_in(run.pages());
+    chunks.contains_all(Bitmap::below(
+        there.saturating_sub(stack * CHUNKS_PER_STACK),
+    ))
 }
 
 /// Counts an object that was given back to its owner by the shard that was entered.

@@ -6,6 +6,7 @@
 use lock_api::RawMutex;
 
 use crate::block_snapshot::BlockSnapshot;
+use crate::callbacks::report;
 use crate::check::{Corruption, check_shard};
 use crate::current_cpu::CurrentCpu;
 use crate::memory_source::MemorySource;
@@ -215,6 +216,9 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
         self.callbacks.lock().is_urgent = is_urgent;
         self.central.write().reserve = blocks.min(LARGEST_RESERVE);
         while self.central.fill_reserve() {}
+        if let Some(misuse) = self.central.take_source_misuse() {
+            report(self.on_misuse.get(), misuse);
+        }
         let writer = self.central.write();
         writer.pooled().min(writer.reserve)
     }

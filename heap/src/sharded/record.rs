@@ -109,6 +109,12 @@ impl BlockRecord {
         NonNull::slice_from_raw_parts(start, self.size - RECORD_SIZE)
     }
 
+    /// Returns whether one of the `size` bytes (at least 1) at `address` is the block's.
+    pub(crate) fn overlaps(self, address: usize, size: usize) -> bool {
+        let start = self.0.addr().get();
+        start <= address.saturating_add(size - 1) && address < start + self.size
+    }
+
     /// Returns a pointer to the byte at `address`, which lies in the block.
     pub(crate) fn pointer_to(self, address: usize) -> NonNull<u8> {
         self.0.cast::<u8>().map_addr(|start| {

@@ -10,7 +10,9 @@
 //!
 //! A free sets the bit of its chunk with one `fetch_or`. The old value says whether the chunk came back before: of any number of
 //! frees that race, exactly one wins. A free climbs to the word above *only if it was the one that turned its word from zero*, and
-//! touches no word again that it has passed. The owner descends the same way, taking each word with one `swap`.
+//! touches no word again that it has passed. The owner descends the same way, taking each word of the upper levels with one `swap`. Of
+//! the chunks' words, it first makes the chunks free, and then takes their bits out: so there is no moment at which a chunk that
+//! was given back is neither marked here nor free, and a second free of it finds the one or the other.
 //!
 //! # No bit is lost
 //!
@@ -25,9 +27,9 @@
 //! is the strict tree. It protects frees that are right; how the header is kept for wrong ones is in
 //! [`visits`](crate::sharded::visits).
 //!
-//! Nothing is cleared but by the owner's swaps, so a word that somebody is on his way up from is never reset under his feet.
+//! Nothing is cleared but by the owner, so a word that somebody is on his way up from is never reset under his feet.
 //!
-//! Cost: a free one to three `fetch_or`; taking in a `swap` a word, and at most 4 + 256 words.
+//! Cost: a free one to three `fetch_or`; taking in one atomic instruction a word, and at most 4 + 256 words.
 #![forbid(unsafe_code)]
 
 use crate::bitmap::Bitmap;
@@ -102,11 +104,17 @@ impl RemoteFrees {
             && self.pending.fetch_or(1 << stack, Ordering::AcqRel) == 0
     }
 
+    /// Returns which chunks of the stack of `chunk`, in the run that begins at `page`, were given back and not taken in yet.
+    #[inline(always)]
+    pub(crate) fn beside(&self, page: usize, chunk: usize) -> Bitmap {
+        let word = &self.words[page].0[chunk / CHUNKS_PER_STACK % STACKS_PER_RUN];
+        Bitmap::from_bits(word.load(Ordering::Relaxed))
+    }
+
     /// Returns whether `chunk` of the run that begins at `page` was given back and not taken in yet.
     #[inline]
     pub(crate) fn has(&self, page: usize, chunk: usize) -> bool {
-        let word = self.words[page].0[chunk / CHUNKS_PER_STACK].load(Ordering::Relaxed);
-        Bitmap::from_bits(word).contains(chunk % CHUNKS_PER_STACK)
+        self.beside(page, chunk).contains(chunk % CHUNKS_PER_STACK)
     }
 
     /// Returns whether nothing was given back of a run that begins at `page`.
@@ -119,12 +127,17 @@ impl RemoteFrees {
         self.pending.load(Ordering::Relaxed) != 0
     }
 
-    /// Takes all that was given back, calling `each` with page, stack and chunks. Called by the owner.
+    /// Takes all that was given back, calling `each` with page, stack and chunks, which makes them free. Called by the owner.
     pub(crate) fn take(&self, mut each: impl FnMut(usize, usize, Bitmap)) {
         for stack in numbers(&self.pending) {
             for page in numbers(&self.signals[stack]) {
-                let chunks = self.words[page].0[stack].swap(0, Ordering::AcqRel);
-                each(page, stack, Bitmap::from_bits(chunks));
+                let word = &self.words[page].0[stack];
+                let mut chunks = word.load(Ordering::Acquire);
+                // As long as the word is not zero, nobody else tells of it. It ends: a live chunk comes back once.
+                while chunks != 0 {
+                    each(page, stack, Bitmap::from_bits(chunks));
+                    chunks = word.fetch_and(!chunks, Ordering::AcqRel) & !chunks;
+                }
             }
         }
     }

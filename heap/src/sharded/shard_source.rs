@@ -8,6 +8,7 @@ use core::ptr::NonNull;
 
 use lock_api::RawMutex;
 
+use crate::factory_chain::FactoryChain;
 use crate::memory_source::MemorySource;
 use crate::sharded::central::Central;
 use crate::sharded::record::{BlockList, BlockRecord};
@@ -62,11 +63,16 @@ impl<'a, S: MemorySource, R: RawMutex> ShardSource<'a, S, R> {
         }
     }
 
-    /// Opens the new blocks to everybody, as those of shard `owner`, and lets go those that were put aside, if that may be.
-    pub(crate) fn finish(self, owner: usize) -> Left {
+    /// Opens the new blocks to everybody, as those of shard `owner`, as far as `chain` has them, and lets go those that were put
+    /// aside, if that may be.
+    pub(crate) fn finish(self, owner: usize, chain: &FactoryChain) -> Left {
         let mut new = self.new.take();
         while let Some(block) = new.pop() {
-            block.set_owner(owner);
+            if chain.holdings.runs.find(block.window()).is_some() {
+                block.set_owner(owner);
+            } else {
+                self.central.refuse(block);
+            }
         }
         let mut put_aside = self.put_aside.take();
         if self.may_wait {
@@ -140,8 +146,15 @@ unsafe impl<S: MemorySource, R: RawMutex> MemorySource for ShardSource<'_, S, R>
         if !self.may_wait {
             return None;
         }
-        let _writer = self.central.write();
+        self.has_asked.set(true);
+        let mut writer = self.central.write();
         let region = self.central.source.get_region(size, align)?;
+        if !self
+            .central
+            .accepts_region(&mut writer, region, size, align)
+        {
+            return None;
+        }
         self.is_zeroed.set(self.central.source.is_zeroed(region));
         Some(region)
     }
