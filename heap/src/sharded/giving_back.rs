@@ -19,9 +19,10 @@ use crate::regions::Region;
 use crate::run::{Run, RunKind};
 use crate::sharded::central::{Blocks, visits_are_over};
 use crate::sharded::finding::Found;
+use crate::sharded::looking::says_more;
 use crate::sharded::record::BlockRecord;
 use crate::sharded::remote_frees::GivenBack;
-use crate::sharded::shard::{Entered, Owned};
+use crate::sharded::shard::{Entered, Owned, Shard};
 use crate::sharded::visits::Visit;
 use crate::sharded_allocator::ShardedAllocator;
 use crate::size_class::{ClassIndex, SMALLEST_CHUNK};
@@ -399,29 +400,25 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
 
     /// Says what is wrong with giving back `address` with `layout`. A shard that is busy is left out.
     fn describe(&self, address: usize, layout: Layout) -> Misuse {
-        let mut description = None;
-        for shard in &self.shards {
-            let Some(owned) = shard.try_enter() else {
-                continue;
-            };
-            let lookup = owned.chain.holdings.lookup();
-            let misuse = lookup.describe(address, layout);
-            if !matches!(misuse.place, Place::Foreign) {
-                let was_given_back = lookup.locate(address, layout).is_ok();
-                return if was_given_back {
-                    describe_twice(misuse)
-                } else {
-                    misuse
-                };
-            }
-            description = Some(misuse);
-        }
-        description.unwrap_or(Misuse {
+        let mut best = Misuse {
             kind: MisuseKind::Foreign,
             address,
             layout,
             place: Place::Foreign,
-        })
+        };
+        for owned in self.shards.iter().filter_map(Shard::try_enter) {
+            let lookup = owned.chain.holdings.lookup();
+            let misuse = lookup.describe(address, layout);
+            if !says_more(misuse.place, best.place) {
+                continue;
+            }
+            best = match lookup.locate(address, layout) {
+                // It looks live to its owner: so others gave it back.
+                Ok(_) => describe_twice(misuse),
+                Err(_) => misuse,
+            };
+        }
+        best
     }
 }
 

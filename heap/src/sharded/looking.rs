@@ -257,9 +257,15 @@ fn is_given_back(owned: &Owned, object: Object) -> bool {
 
 /// Returns which of two shards' answers says more.
 fn better(one: Place, other: Place) -> Place {
-    match (one, other) {
-        (Place::Foreign, other) => other,
-        (Place::GoneBack { .. }, other @ (Place::Object { .. } | Place::Own)) => other,
-        (one, _) => one,
+    if says_more(other, one) { other } else { one }
+}
+
+/// Returns whether what a shard says of an address is more than what another one says: what a shard holds was given back by others
+/// at most long ago.
+pub(crate) const fn says_more(this: Place, than: Place) -> bool {
+    match than {
+        Place::Foreign => true,
+        Place::GoneBack { .. } => !matches!(this, Place::Foreign | Place::GoneBack { .. }),
+        _ => false,
     }
 }
