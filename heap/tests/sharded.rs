@@ -2,69 +2,21 @@
 
 mod common;
 
-use core::cell::Cell;
+use common::chosen_cpu::{on, waiting};
+use common::{
+    CountingSource, HeapUnderTest, Object, ShardedHeap, assert_empty_after_trim, assert_sound,
+    give_back, layout, reallocate, remember, seen,
+};
+use stack_alloc::{BLOCK_SIZE, KEPT_BLOCKS, MisuseKind, Place};
 
-use common::{CountingSource, Object, layout, remember, seen};
-use stack_alloc::{BLOCK_SIZE, CurrentCpu, KEPT_BLOCKS, ShardedAllocator};
-
-/// Shards of the heap under test.
-const SHARDS: usize = 4;
-
-/// The CPU that the test says it is on.
-struct Chosen;
-
-thread_local! {
-    /// Its number.
-    static CPU: Cell<usize> = const { Cell::new(0) };
-    /// Whether it may wait.
-    static MAY_WAIT: Cell<bool> = const { Cell::new(true) };
-}
-
-impl CurrentCpu for Chosen {
-    fn current_cpu() -> usize {
-        CPU.get()
-    }
-
-    fn may_wait() -> bool {
-        MAY_WAIT.get()
-    }
-}
-
-type Sharded = ShardedAllocator<CountingSource, Chosen, spin::Mutex<()>, SHARDS>;
+/// A heap of four shards.
+type Sharded = ShardedHeap<CountingSource, 4>;
 
 /// Creates a heap whose source gives at most `limit` bytes at a time.
 fn heap(limit: usize) -> Sharded {
-    CPU.set(0);
-    MAY_WAIT.set(true);
     let heap = Sharded::new(CountingSource::new(limit));
     heap.set_misuse_handler(remember);
     heap
-}
-
-/// Does something on CPU `cpu`.
-fn on<T>(cpu: usize, work: impl FnOnce() -> T) -> T {
-    CPU.set(cpu);
-    work()
-}
-
-/// Asserts that every invariant holds, and that the heap holds as much as its source gave.
-#[track_caller]
-fn assert_sound(heap: &Sharded) {
-    heap.check().expect("the heap is sound");
-    assert_eq!(heap.statistics().bytes_held, heap.source().bytes_out());
-}
-
-/// Asserts that the heap, in which nothing is live, gives all of its memory back.
-#[track_caller]
-fn assert_empty(heap: &Sharded) {
-    assert_sound(heap);
-    let statistics = heap.statistics();
-    assert_eq!(statistics.live(), 0);
-    assert_eq!(statistics.bytes_requested, 0);
-    heap.trim();
-    assert_sound(heap);
-    assert_eq!(heap.statistics().bytes_used, 0);
-    assert_eq!(heap.source().pieces_out(), 0, "not all went back");
 }
 
 #[test]
@@ -96,7 +48,7 @@ fn what_another_cpu_gives_back_is_handed_out_again() {
         assert_sound(&heap);
         assert_eq!(heap.statistics().live(), 0, "of {size} bytes");
     }
-    assert_empty(&heap);
+    assert_empty_after_trim(&heap);
     assert_eq!(seen(), []);
 }
 
@@ -113,7 +65,7 @@ fn memory_goes_home_though_the_owner_never_looks() {
     });
     let blocks = heap.source().bytes_out() / BLOCK_SIZE;
     assert!(blocks <= KEPT_BLOCKS + 1 + 1, "{blocks} blocks are out");
-    assert_empty(&heap);
+    assert_empty_after_trim(&heap);
 }
 
 #[test]
@@ -143,6 +95,66 @@ fn nobody_starves_while_another_one_hoards() {
     assert!(heap.cpu_statistics(2).unwrap().blocks > 1, "blocks moved");
     assert_sound(&heap);
     on(3, || rest.into_iter().for_each(|object| object.free(&heap)));
-    assert_empty(&heap);
+    assert_empty_after_trim(&heap);
     assert_eq!(seen(), []);
+}
+
+#[test]
+fn what_is_held_is_counted_wherever_it_waits() {
+    let heap = heap(64 << 20);
+    assert_eq!(heap.set_reserve(2, || false), 2);
+    assert_eq!(heap.statistics().blocks_reserved, 2);
+    assert_eq!(heap.statistics().blocks_idle, 0);
+    assert_sound(&heap);
+    // Blocks that fall idle, and a region, while nobody may be waited for.
+    let objects: Vec<_> = [200_000, 200_000, 200_000, 1 << 20]
+        .map(|size| on(0, || Object::new(&heap, layout(size, 8), 1)))
+        .into();
+    let held = heap.statistics().bytes_held;
+    for (cpu, object) in objects.into_iter().enumerate() {
+        on(cpu % 2, || waiting(false, || object.free(&heap)));
+        assert_eq!(heap.statistics().live(), 3 - cpu as u64);
+        assert_sound(&heap);
+    }
+    assert_eq!(heap.statistics().bytes_held, held);
+    assert_eq!(heap.statistics().bytes_requested, 0);
+    heap.trim();
+    assert_eq!(heap.source().bytes_out(), 2 * BLOCK_SIZE);
+    heap.set_reserve(0, || false);
+    assert_empty_after_trim(&heap);
+    assert_eq!(seen(), []);
+}
+
+#[test]
+fn requests_that_may_not_wait_are_counted_when_they_fail() {
+    let heap = heap(64 << 20);
+    waiting(false, || {
+        assert!(Object::try_new(&heap, layout(64, 8), 1).is_none());
+        assert!(Object::try_new(&heap, layout(1 << 20, 8), 1).is_none());
+    });
+    assert_eq!(heap.statistics().failures, 2);
+    assert_empty_after_trim(&heap);
+}
+
+/// A wrong free of what a shard holds now is not taken for one of what another shard held before.
+#[test]
+fn a_block_that_went_from_shard_to_shard_is_known_by_who_has_it() {
+    let heap = heap(BLOCK_SIZE);
+    let size = layout(100_000, 8);
+    on(0, || Object::new(&heap, size, 1).free(&heap));
+    let object = on(3, || Object::new(&heap, size, 2));
+    let place = heap.what_is(object.pointer().addr() + size.size() + 50_000);
+    assert_eq!(place, Place::FreePage);
+    let wrong = object.pointer().wrapping_add(16);
+    for cpu in 0..Sharded::CPUS {
+        on(cpu, || give_back(&heap, wrong, size));
+        assert!(on(cpu, || reallocate(&heap, wrong, size, 1)).is_null());
+    }
+    let kinds: Vec<_> = seen().iter().map(|misuse| misuse.kind).collect();
+    assert_eq!(kinds, [MisuseKind::Interior; 8]);
+    let pointer = object.pointer();
+    on(3, || object.free(&heap));
+    on(3, || give_back(&heap, pointer, size));
+    assert_eq!(seen()[0].kind, MisuseKind::DoubleFree);
+    assert_empty_after_trim(&heap);
 }

@@ -65,16 +65,25 @@ pub(crate) struct Central<S, R> {
 pub(crate) struct Guarded {
     /// Whole blocks that are no shard's.
     pool: BlockList,
-    /// How many there are.
-    pooled: usize,
     /// Blocks that were taken out of the table, while somebody may still look at them.
     leaving: BlockList,
-    /// Bytes in these.
-    leaving_bytes: usize,
     /// Blocks in the pool that are held back for urgent requests.
     pub(crate) reserve: usize,
     /// The first wrong answer of the source that nobody was told of yet.
     misuse: Option<Misuse>,
+}
+
+/// What is no shard's.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Apart {
+    /// Blocks and parts.
+    pub(crate) blocks: usize,
+    /// Of these, blocks that whoever wants one can have.
+    pub(crate) idle: usize,
+    /// Of these, blocks that are held back.
+    pub(crate) reserved: usize,
+    /// Bytes of all.
+    pub(crate) bytes: usize,
 }
 
 /// The right to the source, and to write in the tables, until it is dropped.
@@ -88,9 +97,7 @@ macro_rules! constructors {
             pub(crate) $($const)? fn new(source: S) -> Self {
                 let guarded = Guarded {
                     pool: BlockList::new(),
-                    pooled: 0,
                     leaving: BlockList::new(),
-                    leaving_bytes: 0,
                     reserve: 0,
                     misuse: None,
                 };
@@ -173,11 +180,10 @@ impl<S: MemorySource, R: RawMutex> Central<S, R> {
         shards: &[Shard<R>],
     ) -> Option<BlockRecord> {
         self.settle(writer, shards);
-        if writer.pooled <= writer.reserve && !is_urgent {
+        if writer.pool.count() <= writer.reserve && !is_urgent {
             return None;
         }
         let memory = writer.pool.pop()?.memory();
-        writer.pooled -= 1;
         // SAFETY: it was a block with a record, and nobody has it: it is out of the table, and no visit is left (`settle`).
         Some(unsafe { BlockRecord::install(memory) })
     }
@@ -316,7 +322,6 @@ impl<S: MemorySource, R: RawMutex> Central<S, R> {
         let mut writer = self.write();
         // SAFETY: the lock is held.
         unsafe { self.blocks.remove(block) };
-        writer.leaving_bytes += block.memory().len();
         writer.leaving.push(block);
         self.has_leaving.store(true, Ordering::Relaxed);
         self.settle(&mut writer, shards);
@@ -332,10 +337,8 @@ impl<S: MemorySource, R: RawMutex> Central<S, R> {
             let Some(block) = writer.leaving.pop() else {
                 break;
             };
-            writer.leaving_bytes -= block.memory().len();
-            if block.is_whole() && writer.pooled < KEPT_BLOCKS + writer.reserve {
+            if block.is_whole() && writer.pool.count() < KEPT_BLOCKS + writer.reserve {
                 writer.pool.push(block);
-                writer.pooled += 1;
             } else {
                 self.release(block);
             }
@@ -385,11 +388,10 @@ impl<S: MemorySource, R: RawMutex> Central<S, R> {
     pub(crate) fn trim_one(&self, shards: &[Shard<R>]) -> bool {
         let mut writer = self.write();
         let has_settled = self.settle(&mut writer, shards);
-        if writer.pooled <= writer.reserve {
+        if writer.pool.count() <= writer.reserve {
             return has_settled;
         }
         let block = writer.pool.pop();
-        writer.pooled -= 1;
         if let Some(block) = block {
             self.release(block);
         }
@@ -399,14 +401,13 @@ impl<S: MemorySource, R: RawMutex> Central<S, R> {
     /// Fills the pool up by one block for the reserve. `false` when that has enough, or the source has no more.
     pub(crate) fn fill_reserve(&self) -> bool {
         let mut writer = self.write();
-        if writer.pooled >= writer.reserve {
+        if writer.pool.count() >= writer.reserve {
             return false;
         }
         let Some((block, _)) = self.get_whole(&mut writer, &|_| true) else {
             return false;
         };
         writer.pool.push(block);
-        writer.pooled += 1;
         true
     }
 }
@@ -428,13 +429,18 @@ impl Guarded {
         blocks.any(|block| block.overlaps(address, size))
     }
 
-    /// Returns how many blocks are in the pool.
-    pub(crate) const fn pooled(&self) -> usize {
-        self.pooled
+    /// Returns how many blocks are held back.
+    pub(crate) fn reserved(&self) -> usize {
+        self.pool.count().min(self.reserve)
     }
 
-    /// Returns the bytes that are no shard's.
-    pub(crate) const fn bytes(&self) -> usize {
-        self.pooled * BLOCK_SIZE + self.leaving_bytes
+    /// Returns what is no shard's.
+    pub(crate) fn apart(&self) -> Apart {
+        Apart {
+            blocks: self.pool.count() + self.leaving.count(),
+            idle: self.pool.count() - self.reserved(),
+            reserved: self.reserved(),
+            bytes: self.pool.bytes() + self.leaving.bytes(),
+        }
     }
 }

@@ -211,13 +211,11 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
             } => self.give_back_in_block(block, run, class, chunk),
             Found::Region(region) => {
                 let owner = region.owner();
-                if !region.mark_given_back() {
+                let shared = &self.shards[owner].shared;
+                if !shared.give_back_region(region) {
                     return None;
                 }
-                self.shards[owner]
-                    .shared
-                    .inbox
-                    .post(Self::place_of(address));
+                shared.inbox.post(Self::place_of(address));
                 Some(Crossed {
                     list: None,
                     is_region: true,
@@ -363,8 +361,11 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
         drop(writer);
         owned.chain.take_out_region(region);
         owned.leaving.push(region);
+        owned.leaving_bytes += region.size();
+        let shared = &self.shards[index].shared;
+        shared.forget_region();
         // There may be another one.
-        self.shards[index].shared.inbox.post(place);
+        shared.inbox.post(place);
     }
 
     /// Gives regions that were taken out back to the source, if nobody can be looking at their records any more. Returns whether any
@@ -378,6 +379,7 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
                 break;
             };
             owned.leaving.remove(region);
+            owned.leaving_bytes -= region.size();
             self.work(index, owned, false, |chain, source| {
                 chain.release_region(region, source);
             });

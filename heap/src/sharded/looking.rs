@@ -38,14 +38,14 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
     pub fn statistics(&self) -> Statistics {
         let mut sum = Sum::new();
         for (owned, shard) in self.shards.iter().map(|shard| (shard.enter(), shard)) {
-            sum.add(&owned, &shard.outside);
+            sum.add(&owned, shard);
         }
-        let (apart, reserved) = {
+        let apart = {
             let writer = self.central.write();
             sum.note_largest(self.central.source.largest_region());
-            (writer.bytes(), writer.pooled())
+            writer.apart()
         };
-        let mut statistics = sum.finish(apart, reserved);
+        let mut statistics = sum.finish(apart);
         self.central.note_peaks(&mut statistics);
         statistics
     }
@@ -57,10 +57,10 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
         let mut sum = Sum::new();
         for shard in &self.shards {
             let owned = shard.try_enter()?;
-            sum.add(&owned, &shard.outside);
+            sum.add(&owned, shard);
         }
         let writer = self.central.try_write()?;
-        let mut statistics = sum.finish(writer.bytes(), writer.pooled());
+        let mut statistics = sum.finish(writer.apart());
         self.central.note_peaks(&mut statistics);
         Some(statistics)
     }
@@ -69,7 +69,7 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
     pub fn cpu_statistics(&self, cpu: usize) -> Option<CpuStatistics> {
         let shard = self.shards.get(cpu)?;
         let owned = shard.enter();
-        Some(CpuStatistics::of(&owned, &shard.outside))
+        Some(CpuStatistics::of(&owned, shard))
     }
 
     /// Says what is at `address`: which object, live or free, or none. Reads nothing there. Cost: constant, a look at each shard.
@@ -219,8 +219,7 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
         if let Some(misuse) = self.central.take_source_misuse() {
             report(self.on_misuse.get(), misuse);
         }
-        let writer = self.central.write();
-        writer.pooled().min(writer.reserve)
+        self.central.write().reserved()
     }
 }
 

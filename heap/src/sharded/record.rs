@@ -198,12 +198,30 @@ impl fmt::Debug for BlockRecord {
 pub(crate) struct BlockList {
     /// The first one.
     first: Option<BlockRecord>,
+    /// How many there are.
+    count: usize,
+    /// Their bytes.
+    bytes: usize,
 }
 
 impl BlockList {
     /// Creates an empty list.
     pub(crate) const fn new() -> Self {
-        Self { first: None }
+        Self {
+            first: None,
+            count: 0,
+            bytes: 0,
+        }
+    }
+
+    /// Returns how many there are.
+    pub(crate) const fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Returns their bytes.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Returns whether there is none.
@@ -215,6 +233,8 @@ impl BlockList {
     pub(crate) fn push(&mut self, block: BlockRecord) {
         block.link.set(self.first);
         self.first = Some(block);
+        self.count += 1;
+        self.bytes += block.size;
     }
 
     /// Returns all of them. Cost: their number.
@@ -226,6 +246,8 @@ impl BlockList {
     pub(crate) fn pop(&mut self) -> Option<BlockRecord> {
         let block = self.first?;
         self.first = block.link.take();
+        self.count -= 1;
+        self.bytes -= block.size;
         Some(block)
     }
 }

@@ -43,6 +43,8 @@ pub(crate) struct SharedPart {
     pub(crate) inbox: Inbox,
     /// Stacks of this shard's that others have emptied since it looked last.
     emptied: AtomicUsize,
+    /// Regions of this shard's that were given back, and not taken in yet.
+    regions_given_back: AtomicUsize,
 }
 
 /// Something that shares no cache line with anything else. (Two lines: they are fetched in pairs.)
@@ -70,23 +72,14 @@ pub(crate) struct Owned {
     pub(crate) put_aside: BlockList,
     /// Regions that were given back and are in no table any more, while somebody may still look at their records.
     pub(crate) leaving: List<Region>,
+    /// Their bytes.
+    pub(crate) leaving_bytes: usize,
     /// Frees of what other shards own.
     pub(crate) crossed: u64,
     /// The user's source was asked for memory, and may have given something wrong that nobody was told of yet.
     pub(crate) has_asked: bool,
     /// The first wrong free that was found too late to tell the one who did it, and that nobody was told of yet.
     pub(crate) misuse: Option<Misuse>,
-}
-
-impl Owned {
-    /// Returns the bytes that are no chain's any more, and not gone yet.
-    pub(crate) fn bytes_leaving(&self) -> usize {
-        let regions: usize = self.leaving.iter().map(|region| region.size()).sum();
-        let blocks: usize = (self.put_aside.iter())
-            .map(|block| block.memory().len())
-            .sum();
-        regions + blocks
-    }
 }
 
 // SAFETY: the pointers lead to memory that the source gave to this heap and to nobody else, so a shard may be entered from any
@@ -108,6 +101,34 @@ impl SharedPart {
             self.emptied.store(0, Ordering::Relaxed);
         }
     }
+
+    /// Gives a region of the shard's back. `false`, with nothing changed, when it was given back before.
+    pub(crate) fn give_back_region(&self, region: Region) -> bool {
+        // Counted first: so it never seems that more were taken in than were given back.
+        self.regions_given_back.fetch_add(1, Ordering::Relaxed);
+        let is_first = region.mark_given_back();
+        if !is_first {
+            self.forget_region();
+        }
+        is_first
+    }
+
+    /// Notes that a region that was given back is taken in.
+    pub(crate) fn forget_region(&self) {
+        self.regions_given_back.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Returns how many regions were given back and not taken in yet.
+    pub(crate) fn regions_given_back(&self) -> usize {
+        self.regions_given_back.load(Ordering::Relaxed)
+    }
+}
+
+impl Owned {
+    /// Returns the bytes of what was given back and is in the chain no more, but with the source not again.
+    pub(crate) const fn bytes_apart(&self) -> usize {
+        self.put_aside.bytes() + self.leaving_bytes
+    }
 }
 
 /// Makes the constructors: `const`, but for loom's atomics.
@@ -121,6 +142,7 @@ macro_rules! constructors {
                     messages: Taken::none(),
                     put_aside: BlockList::new(),
                     leaving: List::new(),
+                    leaving_bytes: 0,
                     crossed: 0,
                     has_asked: false,
                     misuse: None,
@@ -128,6 +150,7 @@ macro_rules! constructors {
                 let shared = SharedPart {
                     inbox: Inbox::new(),
                     emptied: AtomicUsize::new(0),
+                    regions_given_back: AtomicUsize::new(0),
                 };
                 Self {
                     owned: Apart(Mutex::const_new(R::INIT, owned)),

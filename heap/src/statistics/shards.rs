@@ -4,9 +4,9 @@
 use core::fmt;
 
 use crate::factory_chain::FactoryChain;
-use crate::sharded::outside_counts::OutsideCounts;
+use crate::sharded::central::Apart;
 use crate::sharded::record::RECORD_SIZE;
-use crate::sharded::shard::Owned;
+use crate::sharded::shard::{Owned, Shard};
 use crate::size_class::ClassIndex;
 use crate::statistics::Statistics;
 
@@ -39,10 +39,10 @@ pub struct CpuStatistics {
 
 impl CpuStatistics {
     /// Returns the numbers of a shard that was entered.
-    pub(crate) fn of(owned: &Owned, outside: &OutsideCounts) -> Self {
+    pub(crate) fn of<R>(owned: &Owned, shard: &Shard<R>) -> Self {
         let mut sum = Sum::new();
-        sum.add(owned, outside);
-        let statistics = sum.finish(0, 0);
+        sum.add(owned, shard);
+        let statistics = sum.finish(Apart::default());
         Self {
             allocations: statistics.allocations(),
             frees: statistics.frees(),
@@ -69,7 +69,7 @@ pub(crate) struct Sum {
     total: Option<Statistics>,
     /// The bytes asked for.
     requested: isize,
-    /// Blocks.
+    /// Blocks in chains, whose records these do not count.
     records: usize,
 }
 
@@ -83,21 +83,25 @@ impl Sum {
         }
     }
 
-    /// Adds a shard.
-    pub(crate) fn add(&mut self, owned: &Owned, outside: &OutsideCounts) {
-        let chain = &owned.chain;
+    /// Adds a shard that was entered.
+    pub(crate) fn add<R>(&mut self, owned: &Owned, shard: &Shard<R>) {
+        let (chain, outside) = (&owned.chain, &shard.outside);
         let mut one = Statistics::of(chain, 0);
-        one.bytes_held += owned.bytes_leaving();
+        self.records += one.blocks;
         for index in ClassIndex::all() {
             one.classes[index.get()].frees += outside.chunks(index.get());
         }
         one.runs.frees += outside.runs();
+        let given_back = shard.shared.regions_given_back() as u64;
+        one.regions.frees += given_back;
+        one.regions.live = one.regions.live.saturating_sub(given_back);
         one.failures += outside.failures();
+        one.blocks += owned.put_aside.count();
+        one.bytes_held += owned.bytes_apart();
         self.requested = self
             .requested
             .wrapping_add(chain.totals.requested_balance())
             .wrapping_sub_unsigned(outside.requested());
-        self.records += one.blocks;
         match &mut self.total {
             None => self.total = Some(one),
             Some(total) => add(total, &one),
@@ -111,8 +115,8 @@ impl Sum {
         }
     }
 
-    /// Returns the sum, with `apart` bytes that are no shard's, among them `pooled` blocks.
-    pub(crate) fn finish(self, apart: usize, pooled: usize) -> Statistics {
+    /// Returns the sum, with what is no shard's.
+    pub(crate) fn finish(self, apart: Apart) -> Statistics {
         let mut total = self
             .total
             .unwrap_or_else(|| Statistics::of(&FactoryChain::new(0, 0), 0));
@@ -126,9 +130,10 @@ impl Sum {
             .sum();
         total.bytes_used = in_chunks + total.runs.bytes + total.regions.bytes;
         total.bytes_requested = usize::try_from(self.requested).unwrap_or(0);
-        total.bytes_held += self.records * RECORD_SIZE + apart;
-        total.blocks += pooled;
-        total.blocks_idle += pooled;
+        total.bytes_held += self.records * RECORD_SIZE + apart.bytes;
+        total.blocks += apart.blocks;
+        total.blocks_idle += apart.idle;
+        total.blocks_reserved = apart.reserved;
         total
     }
 }
