@@ -76,7 +76,8 @@ impl Inbox {
 
     /// Takes the next message: the place. `taken` is what the owner has in hand. Called by the owner.
     pub(crate) fn take(&self, taken: &mut Taken) -> Option<usize> {
-        if taken.places.is_empty() {
+        // A word may be empty though the summary names it: its messages were taken along before whoever left the first one had said so.
+        while taken.places.is_empty() {
             let word = Bitmap::from_bits(self.summary.load(Ordering::Relaxed)).lowest()?;
             self.summary.fetch_and(!(1 << word), Ordering::AcqRel);
             let places = self.words[word].swap(0, Ordering::AcqRel);
@@ -88,5 +89,35 @@ impl Inbox {
         let place = taken.places.lowest()?;
         taken.places = taken.places.without_lowest();
         Some(taken.word * 64 + place)
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::vec::Vec;
+
+    use super::{Inbox, Ordering, Taken};
+
+    #[test]
+    fn a_message_is_found_behind_a_word_that_was_named_too_late() {
+        let (inbox, mut taken) = (Inbox::new(), Taken::none());
+        // Somebody leaves the first message of word 0; before he names the word, another one has named it, and it is taken.
+        inbox.words[0].fetch_or(1, Ordering::AcqRel);
+        inbox.summary.fetch_or(1, Ordering::AcqRel);
+        assert_eq!(inbox.take(&mut taken), Some(0));
+        inbox.summary.fetch_or(1, Ordering::AcqRel);
+        inbox.post(70);
+        assert_eq!(inbox.take(&mut taken), Some(70));
+        assert_eq!(inbox.take(&mut taken), None);
+    }
+
+    #[test]
+    fn every_place_is_told_once() {
+        let (inbox, mut taken) = (Inbox::new(), Taken::none());
+        for place in (0..super::PLACES).chain(0..super::PLACES) {
+            inbox.post(place);
+        }
+        let told: Vec<_> = core::iter::from_fn(|| inbox.take(&mut taken)).collect();
+        assert!(told.into_iter().eq(0..super::PLACES));
     }
 }
