@@ -96,8 +96,7 @@ struct Walk {
 
 /// Proves every invariant of `chain`.
 pub(crate) fn check(chain: &FactoryChain) -> Result<(), Corruption> {
-    let walk = check_structure(chain)?;
-    check_records(chain, 0)?;
+    let walk = check_structure(chain, 0)?;
     for class in ClassIndex::all().chain([ClassIndex::RECORDS]) {
         let counters = chain.lists[class.get()].counters;
         ensure(
@@ -113,12 +112,17 @@ pub(crate) fn check(chain: &FactoryChain) -> Result<(), Corruption> {
     )
 }
 
-/// Proves every invariant of shard number `shard`, whose chain is `chain`. Frees are counted where they are made, so they are not
-/// compared with what is there.
+/// Proves every invariant of shard number `shard`, which was entered. Frees are counted where they are made, so they are not compared
+/// with what is there.
 pub(crate) fn check_shard(owned: &Owned, shard: usize) -> Result<(), Corruption> {
+    let leaving = owned.leaving.iter();
+    ensure(
+        owned.leaving_bytes == leaving.map(|region| region.size()).sum::<usize>(),
+        "the bytes of regions that leave are counted",
+        0,
+    )?;
     let chain = &owned.chain;
-    check_structure(chain)?;
-    check_records(chain, owned.leaving.iter().count())?;
+    check_structure(chain, owned.leaving.iter().count())?;
     for (_, block) in chain.holdings.runs.iter() {
         check_record(block, shard)?;
     }
@@ -143,8 +147,9 @@ fn check_record(block: Block, shard: usize) -> Result<(), Corruption> {
     Ok(())
 }
 
-/// Proves what must hold between the parts of a chain, and returns what was counted on the way.
-fn check_structure(chain: &FactoryChain) -> Result<Walk, Corruption> {
+/// Proves what must hold between the parts of a chain, which has the records of `leaving` regions that are live no more, and returns what
+/// was counted on the way.
+fn check_structure(chain: &FactoryChain, leaving: usize) -> Result<Walk, Corruption> {
     ensure(
         chain.holdings.runs.lists_are_sound(),
         "the lists of blocks are linked both ways",
@@ -193,6 +198,7 @@ fn check_structure(chain: &FactoryChain) -> Result<Walk, Corruption> {
     )?;
     check_lists(chain, &walk)?;
     check_totals(chain, &walk)?;
+    check_records(chain, leaving)?;
     Ok(walk)
 }
 

@@ -158,3 +158,18 @@ fn a_block_that_went_from_shard_to_shard_is_known_by_who_has_it() {
     assert_eq!(seen()[0].kind, MisuseKind::DoubleFree);
     assert_empty_after_trim(&heap);
 }
+
+#[test]
+fn any_number_of_regions_goes_home_after_a_context_that_may_not_wait() {
+    let heap = heap(64 << 20);
+    let regions: Vec<_> = (0..20)
+        .map(|n| Object::new(&heap, layout(1 << 20, 8), n))
+        .collect();
+    for region in regions {
+        waiting(false, || region.free(&heap));
+    }
+    heap.check().expect("the heap is sound");
+    Object::new(&heap, layout(1 << 20, 8), 1).free(&heap);
+    assert_empty_after_trim(&heap);
+    assert_eq!(seen(), []);
+}

@@ -384,7 +384,8 @@ impl<S: MemorySource, R: RawMutex> Central<S, R> {
         statistics.bytes_held_peak = before.max(held);
     }
 
-    /// Gives one block of the pool back to the source, unless it is held back. `false` when there is nothing to do.
+    /// Lets blocks that are out of the table go on, and gives one block of the pool back to the source, unless it is held back. `false`
+    /// when there was nothing to do.
     pub(crate) fn trim_one(&self, shards: &[Shard<R>]) -> bool {
         let mut writer = self.write();
         let has_settled = self.settle(&mut writer, shards);

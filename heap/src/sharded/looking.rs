@@ -149,14 +149,14 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
     ///
     /// A block that somebody is looking at this very moment, for a free, stays for the next time.
     pub fn trim(&self) {
-        for index in 0..SHARDS {
-            self.trim_shard(index);
-        }
+        // A shard may have been told what another one has to know by now: all have passed that on before the first one is done.
+        (0..SHARDS).for_each(|index| self.take_in_all(index));
+        (0..SHARDS).for_each(|index| self.trim_shard(index));
         while self.central.trim_one(&self.shards) {}
     }
 
-    /// Takes in everything that was given back to shard `index`, and lets its idle blocks go.
-    fn trim_shard(&self, index: usize) {
+    /// Takes in everything that was given back to shard `index`.
+    fn take_in_all(&self, index: usize) {
         loop {
             let mut owned = self.shards[index].enter();
             let has_taken = self.take_in_message(index, &mut owned);
@@ -166,6 +166,11 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
                 break;
             }
         }
+    }
+
+    /// Takes in everything that was given back to shard `index`, and lets its idle blocks go.
+    fn trim_shard(&self, index: usize) {
+        self.take_in_all(index);
         for _ in 0..=KEPT_BLOCKS {
             let mut owned = self.shards[index].enter();
             let has_gone = self.work(index, &mut owned, false, |chain, source| {
