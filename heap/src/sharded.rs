@@ -26,6 +26,8 @@ pub(crate) mod finding;
 pub(crate) mod getting;
 pub(crate) mod giving_back;
 pub(crate) mod inbox;
+#[cfg(all(test, loom))]
+mod loom_tests;
 pub(crate) mod looking;
 pub(crate) mod misuse_handler;
 pub(crate) mod moving;

@@ -143,6 +143,18 @@ impl RemoteFrees {
     }
 }
 
+#[cfg(loom)]
+impl RemoteFrees {
+    /// Touches every word as whoever writes something else there. Loom then finds anybody who touches one at the same time, or later.
+    pub(crate) fn touch_alone(&mut self) {
+        self.pending.with_mut(|_| {});
+        let words = self.words.iter_mut().flat_map(|words| &mut words.0);
+        for word in self.signals.iter_mut().chain(words) {
+            word.with_mut(|_| {});
+        }
+    }
+}
+
 /// Takes a word, and returns the numbers that were in it.
 fn numbers(word: &AtomicU64) -> impl Iterator<Item = usize> + use<> {
     let mut rest = Bitmap::from_bits(word.swap(0, Ordering::AcqRel));

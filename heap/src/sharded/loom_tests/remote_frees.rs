@@ -1,0 +1,216 @@
+//! Frees that race with each other and with the owner, over one tree and the inbox that is told of it.
+
+use core::cell::UnsafeCell;
+use std::sync::Arc;
+use std::vec::Vec;
+
+use loom::cell::UnsafeCell as Tracked;
+use loom::thread;
+
+use crate::bitmap::Bitmap;
+use crate::sharded::inbox::{Inbox, Taken};
+use crate::sharded::remote_frees::{GivenBack, Noted, RemoteFrees};
+use crate::units::CHUNKS_PER_STACK;
+
+/// A chunk: the first page of its run, its number, and what its user wrote there.
+struct Chunk {
+    page: usize,
+    number: usize,
+    contents: Tracked<bool>,
+}
+
+/// A block that belongs to the first thread.
+struct Block {
+    /// What others gave back of it.
+    frees: UnsafeCell<RemoteFrees>,
+    /// What its owner is told.
+    inbox: Inbox,
+    /// Its chunks.
+    chunks: Vec<Chunk>,
+}
+
+// SAFETY: the tree is shared but in `goes_on`, where loom proves that it is not; what loom tracks, loom proves too.
+unsafe impl Sync for Block {}
+// SAFETY: nothing is bound to a thread.
+unsafe impl Send for Block {}
+
+impl Block {
+    /// Creates a block with chunks at these pages and of these numbers.
+    fn new(chunks: &[(usize, usize)]) -> Arc<Self> {
+        let chunk = |&(page, number)| Chunk {
+            page,
+            number,
+            contents: Tracked::new(false),
+        };
+        Arc::new(Self {
+            frees: UnsafeCell::new(RemoteFrees::new()),
+            inbox: Inbox::new(),
+            chunks: chunks.iter().map(chunk).collect(),
+        })
+    }
+
+    /// Returns the tree.
+    fn frees(&self) -> &RemoteFrees {
+        // SAFETY: it is there as long as the block; see `goes_on`.
+        unsafe { &*self.frees.get() }
+    }
+
+    /// Gives chunk `index` back, without having used it.
+    fn give_back(&self, index: usize) -> GivenBack {
+        let chunk = &self.chunks[index];
+        let given_back = self.frees().give_back(chunk.page, chunk.number);
+        if matches!(
+            given_back,
+            GivenBack::Noted(Noted {
+                is_first_of_block: true,
+                ..
+            })
+        ) {
+            self.inbox.post(0);
+        }
+        given_back
+    }
+
+    /// Uses chunk `index`, and gives it back.
+    fn free(&self, index: usize) {
+        // SAFETY: loom proves that nobody else uses it.
+        self.chunks[index]
+            .contents
+            .with_mut(|contents| unsafe { *contents = true });
+        assert_ne!(self.give_back(index), GivenBack::Twice);
+    }
+
+    /// Takes what there is a message of, and uses it. Called by the owner. Returns the chunks.
+    fn take_if_told(&self) -> Vec<usize> {
+        let mut all = Vec::new();
+        if self.inbox.take(&mut Taken::none()).is_none() {
+            return all;
+        }
+        self.frees().take(|page, stack, chunks: Bitmap| {
+            for (index, chunk) in self.chunks.iter().enumerate() {
+                let is_there = chunk.page == page
+                    && chunk.number / CHUNKS_PER_STACK == stack
+                    && chunks.contains(chunk.number % CHUNKS_PER_STACK);
+                if is_there {
+                    // SAFETY: loom proves that nobody else uses it.
+                    let was_used = chunk.contents.with_mut(|contents| unsafe { contents.replace(false) });
+                    assert!(was_used, "what was written before is seen");
+                    all.push(index);
+                }
+            }
+        });
+        all
+    }
+
+    /// Uses the memory of the tree for something else.
+    fn goes_on(&self) {
+        // SAFETY: loom proves that nobody else uses it.
+        unsafe { &mut *self.frees.get() }.touch_alone();
+    }
+}
+
+/// Lets a thread for each list of chunks give these back, while the owner takes in `takes` times; and then proves that everything came,
+/// once, as far as the owner was told.
+fn nothing_is_lost(chunks: &'static [(usize, usize)], frees: &'static [&'static [usize]], takes: usize) {
+    loom::model(move || {
+        let block = Block::new(chunks);
+        let threads: Vec<_> = frees
+            .iter()
+            .map(|list| {
+                let block = Arc::clone(&block);
+                thread::spawn(move || list.iter().for_each(|chunk| block.free(*chunk)))
+            })
+            .collect();
+        let mut taken = Vec::new();
+        for _ in 0..takes {
+            taken.extend(block.take_if_told());
+            if taken.len() == chunks.len() {
+                // Nothing of the block's is live: all who gave back have passed.
+                block.goes_on();
+            }
+        }
+        for thread in threads {
+            thread.join().expect("no thread panics");
+        }
+        if taken.len() < chunks.len() {
+            taken.extend(block.take_if_told());
+            assert!(!block.frees().has_any(), "what is there was told");
+            block.goes_on();
+        }
+        taken.sort_unstable();
+        assert!(taken.into_iter().eq(0..chunks.len()));
+    });
+}
+
+#[test]
+fn of_frees_of_one_chunk_that_race_one_wins() {
+    loom::model(|| {
+        let block = Block::new(&[(1, 5)]);
+        let other = Arc::clone(&block);
+        let thread = thread::spawn(move || other.give_back(0));
+        let given_back = [
+            block.give_back(0),
+            thread.join().expect("no thread panics"),
+        ];
+        let won = GivenBack::Noted(Noted {
+            all: Bitmap::single(5),
+            is_first_of_block: true,
+        });
+        assert!(given_back.contains(&won));
+        assert!(given_back.contains(&GivenBack::Twice));
+        let mut taken = Vec::new();
+        block.frees().take(|page, stack, chunks| taken.push((page, stack, chunks)));
+        assert_eq!(taken, [(1, 0, Bitmap::single(5))]);
+    });
+}
+
+#[test]
+fn of_frees_that_empty_a_stack_one_is_told() {
+    loom::model(|| {
+        let block = Block::new(&[(1, 0), (1, 1)]);
+        let other = Arc::clone(&block);
+        let thread = thread::spawn(move || other.give_back(0));
+        let given_back = [
+            block.give_back(1),
+            thread.join().expect("no thread panics"),
+        ];
+        let sees_all = |given_back: &&GivenBack| {
+            matches!(given_back, GivenBack::Noted(noted) if noted.all == Bitmap::below(2))
+        };
+        let is_first = |given_back: &&GivenBack| {
+            matches!(given_back, GivenBack::Noted(noted) if noted.is_first_of_block)
+        };
+        assert_eq!(given_back.iter().filter(sees_all).count(), 1);
+        assert_eq!(given_back.iter().filter(is_first).count(), 1);
+    });
+}
+
+#[test]
+fn chunks_of_one_stack() {
+    nothing_is_lost(&[(1, 0), (1, 5)], &[&[0], &[1]], 2);
+}
+
+#[test]
+fn chunks_of_two_stacks_of_a_run() {
+    nothing_is_lost(&[(1, 0), (1, 64)], &[&[0], &[1]], 2);
+}
+
+#[test]
+fn chunks_of_two_runs() {
+    nothing_is_lost(&[(1, 0), (2, 5)], &[&[0], &[1]], 2);
+}
+
+#[test]
+fn chunks_of_two_runs_in_two_stacks() {
+    nothing_is_lost(&[(1, 0), (2, 64)], &[&[0], &[1]], 2);
+}
+
+#[test]
+fn two_chunks_by_one_and_one_by_another() {
+    nothing_is_lost(&[(1, 0), (1, 5), (2, 0)], &[&[0, 1], &[2]], 1);
+}
+
+#[test]
+fn three_chunks_by_three() {
+    nothing_is_lost(&[(1, 0), (1, 5), (2, 0)], &[&[0], &[1], &[2]], 1);
+}
