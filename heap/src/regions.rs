@@ -109,6 +109,17 @@ impl Region {
     }
 }
 
+#[cfg(loom)]
+impl Region {
+    /// Touches the record as whoever writes something else there. Loom then finds anybody who looks at it at the same time, or later.
+    pub(crate) fn touch_alone(mut self) {
+        // SAFETY: nobody else has a reference to it, or the protocol is wrong, which is what loom is to find.
+        let record = unsafe { self.0.as_mut() };
+        record.next.with_mut(|_| {});
+        record.owner_and_mark.with_mut(|_| {});
+    }
+}
+
 impl Deref for Region {
     type Target = RegionInfo;
 

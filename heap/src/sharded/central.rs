@@ -337,6 +337,8 @@ impl<S: MemorySource, R: RawMutex> Central<S, R> {
             let Some(block) = writer.leaving.pop() else {
                 break;
             };
+            #[cfg(loom)]
+            block.touch_alone();
             if block.is_whole() && writer.pool.count() < KEPT_BLOCKS + writer.reserve {
                 writer.pool.push(block);
             } else {

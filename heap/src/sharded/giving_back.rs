@@ -380,6 +380,8 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
             };
             owned.leaving.remove(region);
             owned.leaving_bytes -= region.size();
+            #[cfg(loom)]
+            region.touch_alone();
             self.work(index, owned, false, |chain, source| {
                 chain.release_region(region, source);
             });

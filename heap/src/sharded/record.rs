@@ -156,6 +156,18 @@ impl BlockRecord {
     }
 }
 
+#[cfg(loom)]
+impl BlockRecord {
+    /// Touches the record as whoever writes something else there. Loom then finds anybody who looks at it at the same time, or later.
+    pub(crate) fn touch_alone(mut self) {
+        // SAFETY: nobody else has a reference to it, or the protocol is wrong, which is what loom is to find.
+        let record = unsafe { self.0.as_mut() };
+        record.owner.with_mut(|_| {});
+        record.next.with_mut(|_| {});
+        record.remote_frees.touch_alone();
+    }
+}
+
 impl Deref for BlockRecord {
     type Target = Record;
 

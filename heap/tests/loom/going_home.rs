@@ -1,0 +1,86 @@
+//! Blocks and regions that go back to the source, or on to another shard, while somebody still looks at them.
+
+use crate::world::{REGION, misuses, model, on, on_without_waiting, wait};
+
+/// Bytes of an object.
+const SIZE: usize = 1 << 10;
+
+#[test]
+fn the_last_free_while_the_owner_trims() {
+    model(1, |world| {
+        let object = world.allocate(SIZE);
+        let other = on(1, &world, move |world| world.free(object));
+        world.heap.trim();
+        wait(other);
+        assert_eq!(misuses(), []);
+        world.finish();
+    });
+}
+
+#[test]
+fn a_double_free_while_the_owner_trims() {
+    model(1, |world| {
+        let object = world.allocate(SIZE);
+        let other = on(1, &world, move |world| {
+            world.free(object);
+            world.free_unused(object);
+        });
+        world.heap.trim();
+        wait(other);
+        assert_eq!(misuses().len(), 1);
+        world.finish();
+    });
+}
+
+#[test]
+fn a_late_free_while_the_block_goes_on() {
+    model(1, |world| {
+        let object = world.allocate(SIZE);
+        world.free(object);
+        let late = on(1, &world, move |world| {
+            world.free_unused(object);
+            misuses().len()
+        });
+        // The block goes to the pool of all, and back to the source.
+        world.heap.trim();
+        assert_eq!(wait(late), 1);
+        world.finish();
+    });
+}
+
+#[test]
+fn a_region() {
+    model(1, |world| {
+        let region = world.allocate(REGION);
+        let other = on(1, &world, move |world| world.free(region));
+        world.heap.trim();
+        wait(other);
+        assert_eq!(misuses(), []);
+        world.finish();
+    });
+}
+
+#[test]
+fn a_region_by_who_may_not_wait() {
+    model(1, |world| {
+        let region = world.allocate(REGION);
+        let other = on_without_waiting(0, &world, move |world| world.free(region));
+        world.heap.trim();
+        wait(other);
+        assert_eq!(misuses(), []);
+        world.finish();
+    });
+}
+
+#[test]
+fn a_region_that_two_free() {
+    model(1, |world| {
+        let region = world.allocate(REGION);
+        world.forget(region);
+        let other = on(1, &world, move |world| world.free_unused(region));
+        world.free_unused(region);
+        wait(other);
+        assert_eq!(misuses().len(), 1);
+        world.finish();
+    });
+}

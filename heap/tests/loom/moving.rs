@@ -1,0 +1,81 @@
+//! Blocks that another shard takes over, while others give back what is in them.
+
+use crate::world::{misuses, model, on, wait};
+
+/// Bytes of an object that has a stack of its own in a small heap.
+const LARGE: usize = 16 << 10;
+
+#[test]
+fn a_free_while_a_block_is_taken_over() {
+    model(1, |world| {
+        let (object, stays) = (world.allocate(LARGE), world.allocate(LARGE));
+        let taker = on(1, &world, move |world| world.heap.take_over(0));
+        world.free(object);
+        wait(taker);
+        world.free(stays);
+        assert_eq!(misuses(), []);
+        world.finish();
+    });
+}
+
+#[test]
+fn a_crossing_free_while_a_block_is_taken_over() {
+    model(1, |world| {
+        let (object, stays) = (world.allocate(LARGE), world.allocate(LARGE));
+        let other = on(1, &world, move |world| world.free(object));
+        let taker = on(1, &world, move |world| world.heap.take_over(0));
+        wait(other);
+        wait(taker);
+        world.free(stays);
+        assert_eq!(misuses(), []);
+        world.finish();
+    });
+}
+
+#[test]
+fn a_free_while_another_shard_starves() {
+    model(1, |world| {
+        let (object, stays) = (world.allocate(LARGE), world.allocate(LARGE));
+        let starving = on(1, &world, move |world| world.try_allocate(LARGE));
+        world.free(object);
+        let got = wait(starving).expect("there was room");
+        world.free(got);
+        world.free(stays);
+        assert_eq!(misuses(), []);
+        world.finish();
+    });
+}
+
+#[test]
+fn a_crossing_free_while_another_shard_starves() {
+    model(1, |world| {
+        let (object, stays) = (world.allocate(LARGE), world.allocate(LARGE));
+        let other = on(1, &world, move |world| world.free(object));
+        let starving = on(1, &world, move |world| world.try_allocate(LARGE));
+        wait(other);
+        let got = wait(starving).expect("there was room");
+        world.free(got);
+        world.free(stays);
+        assert_eq!(misuses(), []);
+        world.finish();
+    });
+}
+
+#[test]
+fn both_take_over_from_each_other() {
+    model(2, |world| {
+        let mine = world.allocate(LARGE);
+        world.go_to(1);
+        let others = world.allocate(LARGE);
+        world.go_to(0);
+        let taker = on(1, &world, move |world| {
+            world.heap.take_over(0);
+            world.free(mine);
+        });
+        world.heap.take_over(1);
+        world.free(others);
+        wait(taker);
+        assert_eq!(misuses(), []);
+        world.finish();
+    });
+}
