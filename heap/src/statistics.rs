@@ -157,9 +157,14 @@ impl Statistics {
     }
 
     /// Returns how many allocations are live.
+    ///
+    /// Of a heap of many CPUs that is at work, more frees than allocations may have been counted, and so they may where a double free
+    /// was found late: then it is 0.
     #[must_use]
     pub fn live(&self) -> u64 {
-        self.allocations() - self.frees() - self.quarantined as u64
+        self.allocations()
+            .saturating_sub(self.frees())
+            .saturating_sub(self.quarantined as u64)
     }
 
     /// Returns how many allocations there ever were.
