@@ -114,8 +114,12 @@ impl Model {
     }
 
     /// Looks `address` up on a visit of shard `shard`, and touches what is there. Returns its header.
-    fn look(&self, shard: usize, address: usize) -> Option<u32> {
-        let visit = self.visits[shard].begin();
+    fn look(&self, shard: usize, has_entered: bool, address: usize) -> Option<u32> {
+        let visit = if has_entered {
+            self.visits[shard].begin_entered()
+        } else {
+            self.visits[shard].begin()
+        };
         let mut entries = self.table.entries(address, &visit);
         let entry = entries.find(|entry| entry.address() == address)?;
         Some(entry.touch())
@@ -141,9 +145,21 @@ impl Drop for Model {
     }
 }
 
-/// Lets a visitor of each shard look at these addresses, while the writer does `work`.
+/// Lets a visitor of each shard look at these addresses, while the writer does `work`: one who has entered his shard in one of them, and
+/// one who is counted in the other one.
 fn while_visited(
     addresses: &'static [&'static [usize]],
+    work: impl Fn(&Model) + Copy + Send + Sync + 'static,
+) {
+    for entered in [0, 1] {
+        try_while_visited(addresses, entered, work);
+    }
+}
+
+/// Does what [`while_visited`] does, the one who has entered his shard being in `entered`.
+fn try_while_visited(
+    addresses: &'static [&'static [usize]],
+    entered: usize,
     work: impl Fn(&Model) + Send + Sync + 'static,
 ) {
     loom::model(move || {
@@ -155,7 +171,7 @@ fn while_visited(
                 let model = Arc::clone(&model);
                 thread::spawn(move || {
                     for address in *addresses {
-                        let header = model.look(shard, *address);
+                        let header = model.look(shard, shard == entered, *address);
                         let right = 1 + (*address / BLOCK_SIZE) as u32;
                         assert!(header.is_none_or(|header| header % 10 == right), "{header:?}");
                     }
