@@ -26,9 +26,9 @@ pub(crate) mod finding;
 pub(crate) mod getting;
 pub(crate) mod giving_back;
 pub(crate) mod inbox;
+pub(crate) mod looking;
 #[cfg(all(test, loom))]
 mod loom_tests;
-pub(crate) mod looking;
 pub(crate) mod misuse_handler;
 pub(crate) mod moving;
 pub(crate) mod outside_counts;

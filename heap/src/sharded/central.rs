@@ -52,6 +52,8 @@ pub(crate) struct Central<S, R> {
     guarded: Mutex<R, Guarded>,
     /// There are blocks that were taken out of the table and did not go on yet. Written under the lock.
     has_leaving: AtomicBool,
+    /// There is something wrong that nobody was told of yet. Written under the lock.
+    has_misuse: AtomicBool,
     /// The most bytes that were ever seen to be asked for.
     peak_requested: AtomicUsize,
     /// The most bytes that were ever seen to be held.
@@ -69,7 +71,7 @@ pub(crate) struct Guarded {
     leaving: BlockList,
     /// Blocks in the pool that are held back for urgent requests.
     pub(crate) reserve: usize,
-    /// The first wrong answer of the source that nobody was told of yet.
+    /// The first wrong answer of the source, or free that came too late for its block, that nobody was told of yet.
     misuse: Option<Misuse>,
 }
 
@@ -106,6 +108,7 @@ macro_rules! constructors {
                     regions: Table::new(),
                     guarded: Mutex::const_new(R::INIT, guarded),
                     has_leaving: AtomicBool::new(false),
+                    has_misuse: AtomicBool::new(false),
                     peak_requested: AtomicUsize::new(0),
                     peak_held: AtomicUsize::new(0),
                     source,
@@ -123,6 +126,26 @@ constructors!();
 /// Returns whether nobody is on a visit that began before the caller's last change of a table.
 pub(crate) fn visits_are_over<R>(shards: &[Shard<R>]) -> bool {
     shards.iter().all(|shard| shard.visits.are_over())
+}
+
+/// Returns what is wrong if something was given back of a block of which everything was back already: a double free whose first half
+/// was taken in while the second one looked. Which object it was cannot be said any more, but in which page it began.
+fn found_too_late(block: BlockRecord) -> Option<Misuse> {
+    if !block.remote_frees.has_any() {
+        return None;
+    }
+    let mut first = None;
+    (block.remote_frees).take(|page, _, _| first = first.or(Some(page)));
+    let address = block.window() + first? * PAGE_SIZE;
+    Some(Misuse {
+        kind: MisuseKind::GoneBack,
+        address,
+        layout: Layout::new::<u8>(),
+        place: Place::GoneBack {
+            address: block.memory().cast::<u8>().addr().get(),
+            size: block.memory().len(),
+        },
+    })
 }
 
 impl<S: MemorySource, R: RawMutex> Central<S, R> {
@@ -281,7 +304,7 @@ impl<S: MemorySource, R: RawMutex> Central<S, R> {
         } else {
             return true;
         };
-        writer.note_misuse(kind, address, memory.len(), align);
+        self.note_misuse(writer, wrong_memory(kind, address, memory.len(), align));
         false
     }
 
@@ -300,7 +323,8 @@ impl<S: MemorySource, R: RawMutex> Central<S, R> {
             .into_iter()
             .any(|address| self.has_byte(address) || writer.overlap(address, 1));
         if is_held {
-            writer.note_misuse(MisuseKind::SourceOverlaps, address, size, align);
+            let kind = MisuseKind::SourceOverlaps;
+            self.note_misuse(writer, wrong_memory(kind, address, size, align));
         }
         !is_held
     }
@@ -312,9 +336,20 @@ impl<S: MemorySource, R: RawMutex> Central<S, R> {
         entries.any(|block| block.overlaps(address, 1))
     }
 
-    /// Takes the first wrong answer of the source that nobody was told of yet.
-    pub(crate) fn take_source_misuse(&self) -> Option<Misuse> {
-        self.write().misuse.take()
+    /// Keeps what is wrong until somebody who has no lock can tell, unless there is something already.
+    fn note_misuse(&self, writer: &mut Writer<'_, R>, misuse: Misuse) {
+        writer.misuse.get_or_insert(misuse);
+        self.has_misuse.store(true, Ordering::Relaxed);
+    }
+
+    /// Takes the first thing that was found wrong here and that nobody was told of yet. Without one, the lock is left alone.
+    pub(crate) fn take_misuse(&self) -> Option<Misuse> {
+        if !self.has_misuse.load(Ordering::Relaxed) {
+            return None;
+        }
+        let mut writer = self.write();
+        self.has_misuse.store(false, Ordering::Relaxed);
+        writer.misuse.take()
     }
 
     /// Takes back a block that its chain has given up.
@@ -337,6 +372,9 @@ impl<S: MemorySource, R: RawMutex> Central<S, R> {
             let Some(block) = writer.leaving.pop() else {
                 break;
             };
+            if let Some(misuse) = found_too_late(block) {
+                self.note_misuse(writer, misuse);
+            }
             #[cfg(loom)]
             block.touch_alone();
             if block.is_whole() && writer.pool.count() < KEPT_BLOCKS + writer.reserve {
@@ -416,16 +454,6 @@ impl<S: MemorySource, R: RawMutex> Central<S, R> {
 }
 
 impl Guarded {
-    /// Notes wrong memory from the source, unless something was noted before.
-    fn note_misuse(&mut self, kind: MisuseKind, address: usize, size: usize, align: usize) {
-        self.misuse.get_or_insert(Misuse {
-            kind,
-            address,
-            layout: Layout::from_size_align(size, align).unwrap_or(Layout::new::<u8>()),
-            place: Place::Foreign,
-        });
-    }
-
     /// Returns whether a block that is in the pool or on its way there has one of the `size` bytes at `address`.
     fn overlap(&self, address: usize, size: usize) -> bool {
         let mut blocks = self.pool.iter().chain(self.leaving.iter());
@@ -445,5 +473,15 @@ impl Guarded {
             reserved: self.reserved(),
             bytes: self.pool.bytes() + self.leaving.bytes(),
         }
+    }
+}
+
+/// Describes wrong memory from the source.
+fn wrong_memory(kind: MisuseKind, address: usize, size: usize, align: usize) -> Misuse {
+    Misuse {
+        kind,
+        address,
+        layout: Layout::from_size_align(size, align).unwrap_or(Layout::new::<u8>()),
+        place: Place::Foreign,
     }
 }

@@ -43,9 +43,7 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
         let may = (C::may_wait(), is_urgent);
         let source = ShardSource::new(&self.central, &self.shards, may, put_aside);
         let result = work(&mut owned.chain, &source);
-        let left = source.finish(index, &owned.chain);
-        owned.put_aside = left.put_aside;
-        owned.has_asked |= left.has_asked;
+        owned.put_aside = source.finish(index, &owned.chain);
         result
     }
 
@@ -53,14 +51,17 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
     pub(crate) fn leave(&self, mut owned: Entered<'_, R>) {
         let of_chain = owned.chain.holdings.take_source_misuse();
         let found_late = owned.misuse.take();
-        let has_asked = mem::take(&mut owned.has_asked);
         drop(owned);
-        let of_source = if has_asked {
-            self.central.take_source_misuse()
-        } else {
-            None
-        };
-        for misuse in [of_chain, found_late, of_source].into_iter().flatten() {
+        for misuse in [of_chain, found_late].into_iter().flatten() {
+            report(self.on_misuse.get(), misuse);
+        }
+        self.report_of_all();
+    }
+
+    /// Reports what was found wrong where all shards meet. Called without a lock.
+    pub(crate) fn report_of_all(&self) {
+        let misuse = C::may_wait().then(|| self.central.take_misuse()).flatten();
+        if let Some(misuse) = misuse {
             report(self.on_misuse.get(), misuse);
         }
     }

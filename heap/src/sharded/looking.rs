@@ -153,6 +153,7 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
         (0..SHARDS).for_each(|index| self.take_in_all(index));
         (0..SHARDS).for_each(|index| self.trim_shard(index));
         while self.central.trim_one(&self.shards) {}
+        self.report_of_all();
     }
 
     /// Takes in everything that was given back to shard `index`.
@@ -221,7 +222,7 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
         self.callbacks.lock().is_urgent = is_urgent;
         self.central.write().reserve = blocks.min(LARGEST_RESERVE);
         while self.central.fill_reserve() {}
-        if let Some(misuse) = self.central.take_source_misuse() {
+        if let Some(misuse) = self.central.take_misuse() {
             report(self.on_misuse.get(), misuse);
         }
         self.central.write().reserved()

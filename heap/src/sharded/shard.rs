@@ -76,8 +76,6 @@ pub(crate) struct Owned {
     pub(crate) leaving_bytes: usize,
     /// Frees of what other shards own.
     pub(crate) crossed: u64,
-    /// The user's source was asked for memory, and may have given something wrong that nobody was told of yet.
-    pub(crate) has_asked: bool,
     /// The first wrong free that was found too late to tell the one who did it, and that nobody was told of yet.
     pub(crate) misuse: Option<Misuse>,
 }
@@ -144,7 +142,6 @@ macro_rules! constructors {
                     leaving: List::new(),
                     leaving_bytes: 0,
                     crossed: 0,
-                    has_asked: false,
                     misuse: None,
                 };
                 let shared = SharedPart {

@@ -30,17 +30,6 @@ pub(crate) struct ShardSource<'a, S, R> {
     put_aside: Cell<BlockList>,
     /// Whether the memory handed out last is zero.
     is_zeroed: Cell<bool>,
-    /// Whether the user's source was asked for memory.
-    has_asked: Cell<bool>,
-}
-
-/// What an entry into a chain leaves behind.
-#[derive(Debug)]
-pub(crate) struct Left {
-    /// Blocks that shall go when somebody may wait.
-    pub(crate) put_aside: BlockList,
-    /// The user's source was asked for memory, and may have given something wrong.
-    pub(crate) has_asked: bool,
 }
 
 impl<'a, S: MemorySource, R: RawMutex> ShardSource<'a, S, R> {
@@ -59,13 +48,12 @@ impl<'a, S: MemorySource, R: RawMutex> ShardSource<'a, S, R> {
             new: Cell::default(),
             put_aside: Cell::new(put_aside),
             is_zeroed: Cell::new(false),
-            has_asked: Cell::new(false),
         }
     }
 
     /// Opens the new blocks to everybody, as those of shard `owner`, as far as `chain` has them, and lets go those that were put
-    /// aside, if that may be.
-    pub(crate) fn finish(self, owner: usize, chain: &FactoryChain) -> Left {
+    /// aside, if that may be. Returns those that shall go when somebody may wait.
+    pub(crate) fn finish(self, owner: usize, chain: &FactoryChain) -> BlockList {
         let mut new = self.new.take();
         while let Some(block) = new.pop() {
             if chain.holdings.runs.find(block.window()).is_some() {
@@ -80,10 +68,7 @@ impl<'a, S: MemorySource, R: RawMutex> ShardSource<'a, S, R> {
                 self.central.let_go(block, self.shards);
             }
         }
-        Left {
-            put_aside,
-            has_asked: self.has_asked.get(),
-        }
+        put_aside
     }
 
     /// Notes a block in one of the lists.
@@ -122,7 +107,6 @@ unsafe impl<S: MemorySource, R: RawMutex> MemorySource for ShardSource<'_, S, R>
         if !self.may_wait {
             return None;
         }
-        self.has_asked.set(true);
         let (block, is_zeroed) = self
             .central
             .get(least, self.is_urgent, is_usable, self.shards)?;
@@ -146,7 +130,6 @@ unsafe impl<S: MemorySource, R: RawMutex> MemorySource for ShardSource<'_, S, R>
         if !self.may_wait {
             return None;
         }
-        self.has_asked.set(true);
         let mut writer = self.central.write();
         let region = self.central.source.get_region(size, align)?;
         if !self

@@ -87,8 +87,13 @@ impl Source {
 
     /// Takes back block `number`, or the region.
     fn release(&self, start: NonNull<u8>, last: usize) {
-        let number = (0..=last).find(|number| start_of(*number) == start).expect("it is of this source");
-        assert!(self.with(|out| core::mem::replace(&mut out[number], false)), "it is out");
+        let number = (0..=last)
+            .find(|number| start_of(*number) == start)
+            .expect("it is of this source");
+        assert!(
+            self.with(|out| core::mem::replace(&mut out[number], false)),
+            "it is out"
+        );
         // SAFETY: the heap has no use for it any more.
         unsafe { start.write_bytes(0xEE, HEADERS) };
     }
@@ -193,8 +198,16 @@ impl World {
         let address = start.addr().get();
         let cell = {
             let mut shadow = self.shadow.borrow_mut();
-            assert!(shadow.live.insert(address), "it was handed out to somebody already");
-            Rc::clone(shadow.cells.entry(address).or_insert_with(|| Rc::new(Tracked::new(()))))
+            assert!(
+                shadow.live.insert(address),
+                "it was handed out to somebody already"
+            );
+            Rc::clone(
+                shadow
+                    .cells
+                    .entry(address)
+                    .or_insert_with(|| Rc::new(Tracked::new(()))),
+            )
         };
         cell.with_mut(|_| {});
         Some(Object { start, layout })
@@ -226,17 +239,27 @@ impl World {
 
     /// Says that `object`, which more than one may try to give back, is nobody's.
     pub(crate) fn forget(&self, object: Object) {
-        self.shadow.borrow_mut().live.remove(&object.start.addr().get());
+        self.shadow
+            .borrow_mut()
+            .live
+            .remove(&object.start.addr().get());
     }
 
     /// Proves that the heap, when all is done, gives everything back.
     #[track_caller]
     pub(crate) fn finish(&self) {
-        assert!(self.shadow.borrow().live.is_empty(), "the model gives everything back");
+        assert!(
+            self.shadow.borrow().live.is_empty(),
+            "the model gives everything back"
+        );
         self.heap.trim();
         let statistics = self.heap.statistics();
         assert_eq!((statistics.live(), statistics.bytes_used), (0, 0));
-        assert_eq!(self.heap.with_source(Source::pieces_out), 0, "not all went back");
+        assert_eq!(
+            self.heap.with_source(Source::pieces_out),
+            0,
+            "not all went back"
+        );
     }
 
     /// Says which CPU the caller is on from now on.
@@ -295,4 +318,3 @@ pub(crate) fn model(blocks: usize, work: impl Fn(Arc<World>) + Sync + Send + 'st
 pub(crate) fn wait<T>(thread: JoinHandle<T>) -> T {
     thread.join().expect("no thread panics")
 }
-

@@ -93,7 +93,9 @@ impl Block {
                     && chunks.contains(chunk.number % CHUNKS_PER_STACK);
                 if is_there {
                     // SAFETY: loom proves that nobody else uses it.
-                    let was_used = chunk.contents.with_mut(|contents| unsafe { contents.replace(false) });
+                    let was_used = chunk
+                        .contents
+                        .with_mut(|contents| unsafe { contents.replace(false) });
                     assert!(was_used, "what was written before is seen");
                     all.push(index);
                 }
@@ -111,7 +113,11 @@ impl Block {
 
 /// Lets a thread for each list of chunks give these back, while the owner takes in `takes` times; and then proves that everything came,
 /// once, as far as the owner was told.
-fn nothing_is_lost(chunks: &'static [(usize, usize)], frees: &'static [&'static [usize]], takes: usize) {
+fn nothing_is_lost(
+    chunks: &'static [(usize, usize)],
+    frees: &'static [&'static [usize]],
+    takes: usize,
+) {
     loom::model(move || {
         let block = Block::new(chunks);
         let threads: Vec<_> = frees
@@ -148,10 +154,7 @@ fn of_frees_of_one_chunk_that_race_one_wins() {
         let block = Block::new(&[(1, 5)]);
         let other = Arc::clone(&block);
         let thread = thread::spawn(move || other.give_back(0));
-        let given_back = [
-            block.give_back(0),
-            thread.join().expect("no thread panics"),
-        ];
+        let given_back = [block.give_back(0), thread.join().expect("no thread panics")];
         let won = GivenBack::Noted(Noted {
             all: Bitmap::single(5),
             is_first_of_block: true,
@@ -159,7 +162,9 @@ fn of_frees_of_one_chunk_that_race_one_wins() {
         assert!(given_back.contains(&won));
         assert!(given_back.contains(&GivenBack::Twice));
         let mut taken = Vec::new();
-        block.frees().take(|page, stack, chunks| taken.push((page, stack, chunks)));
+        block
+            .frees()
+            .take(|page, stack, chunks| taken.push((page, stack, chunks)));
         assert_eq!(taken, [(1, 0, Bitmap::single(5))]);
     });
 }
@@ -170,16 +175,9 @@ fn of_frees_that_empty_a_stack_one_is_told() {
         let block = Block::new(&[(1, 0), (1, 1)]);
         let other = Arc::clone(&block);
         let thread = thread::spawn(move || other.give_back(0));
-        let given_back = [
-            block.give_back(1),
-            thread.join().expect("no thread panics"),
-        ];
-        let sees_all = |given_back: &&GivenBack| {
-            matches!(given_back, GivenBack::Noted(noted) if noted.all == Bitmap::below(2))
-        };
-        let is_first = |given_back: &&GivenBack| {
-            matches!(given_back, GivenBack::Noted(noted) if noted.is_first_of_block)
-        };
+        let given_back = [block.give_back(1), thread.join().expect("no thread panics")];
+        let sees_all = |given_back: &&GivenBack| matches!(given_back, GivenBack::Noted(noted) if noted.all == Bitmap::below(2));
+        let is_first = |given_back: &&GivenBack| matches!(given_back, GivenBack::Noted(noted) if noted.is_first_of_block);
         assert_eq!(given_back.iter().filter(sees_all).count(), 1);
         assert_eq!(given_back.iter().filter(is_first).count(), 1);
     });

@@ -173,7 +173,10 @@ fn try_while_visited(
                     for address in *addresses {
                         let header = model.look(shard, shard == entered, *address);
                         let right = 1 + (*address / BLOCK_SIZE) as u32;
-                        assert!(header.is_none_or(|header| header % 10 == right), "{header:?}");
+                        assert!(
+                            header.is_none_or(|header| header % 10 == right),
+                            "{header:?}"
+                        );
                     }
                 })
             })
