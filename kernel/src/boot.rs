@@ -14,8 +14,8 @@ use crate::memory::heap_source::HEAP;
 use crate::memory::physical;
 use crate::protocol::ARGUMENTS_FILE;
 use crate::{
-    acpi, console, gdt, interrupts, logger, misuse, out_of_memory, print, println, qemu, screen,
-    stacks,
+    acpi, console, cpu, gdt, interrupts, logger, misuse, out_of_memory, print, println, qemu,
+    screen, stacks,
 };
 
 /// Where the kernel image is loaded: fixed, so that a debugger can be told in advance.
@@ -40,6 +40,7 @@ pub static CONFIG: BootloaderConfig = {
 ///
 /// If the machine has too little memory, or the boot loader did not do what [`CONFIG`] asks.
 pub fn start(boot_info: &'static mut BootInfo) {
+    cpu::identity::enter(0);
     console::init();
     println!("@image {:#018x}", boot_info.kernel_image_offset);
     init_log();

@@ -27,6 +27,7 @@ pub mod bytes;
 pub mod command_line;
 pub mod command_table;
 pub mod counted;
+pub mod cpu;
 pub mod exception;
 pub mod failure_context;
 pub mod fault;

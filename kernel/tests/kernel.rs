@@ -20,6 +20,8 @@ mod booted;
 mod commands;
 #[path = "kernel/console.rs"]
 mod console;
+#[path = "kernel/cpus.rs"]
+mod cpus;
 #[path = "kernel/differential.rs"]
 mod differential;
 #[path = "kernel/failures.rs"]
@@ -55,6 +57,7 @@ static TESTS: &[&[Test]] = &[
     scattered::TESTS,
     guarded_stacks::TESTS,
     interrupts::TESTS,
+    cpus::TESTS,
     tasks::TESTS,
     console::TESTS,
     commands::TESTS,

@@ -16,6 +16,7 @@ use super::vector::{SERIAL, SERIAL_LINE};
 use super::{pic, pit, timer};
 use crate::acpi::madt::Madt;
 use crate::acpi::{self, tables::TableError};
+use crate::cpu::identity;
 
 /// What was chosen.
 static CHOSEN: Once<Chosen> = Once::new();
@@ -114,6 +115,7 @@ fn start_apics() -> Result<Chosen, NoApics> {
     debug_assert!(is_routed, "it was said to be possible");
     local_apic::take_over(&madt);
     ARE_APICS.store(true, Ordering::Relaxed);
+    identity::set_local_apic_id(apic_id);
     timer::set_clock(rates.tsc_hz);
     local_apic::start_timer(count);
     let serial_input = serial.number;
