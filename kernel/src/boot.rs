@@ -7,6 +7,7 @@ use bootloader_api::{BootInfo, BootloaderConfig};
 use crate::arguments::{self, Arguments};
 use crate::bytes::Bytes;
 use crate::counted::Counted;
+use crate::cpu::start::LowMemory;
 use crate::memory::PHYSICAL_MEMORY_BASE;
 use crate::memory::frame::FRAME_SIZE;
 use crate::memory::heap_check;
@@ -64,12 +65,14 @@ pub fn start(boot_info: &'static mut BootInfo) {
     log::info!("cpu: segments and exception handlers are loaded");
     let rsdp = boot_info.rsdp_addr.into_option();
     init_memory(boot_info);
+    let low_memory = LowMemory::reserve();
     match gdt::guard_exception_stacks() {
         Ok(()) => log::debug!("cpu: exceptions have guarded call stacks"),
         Err(error) => log::warn!("cpu: exceptions have call stacks without guards: {error}"),
     }
     acpi::init(rsdp);
     log::info!("interrupts: {}", interrupts::start());
+    cpu::start::all(low_memory);
 }
 
 /// Makes `log::info!` and its like print, from the level on that the runner asks for.

@@ -6,12 +6,17 @@
 //! | module | knows |
 //! |---|---|
 //! | [`per_cpu`] | something that each CPU has one of: pure |
+//! | [`roster`] | which processors of the machine are to be started: pure |
 //! | [`identity`] | which CPU this is: the register GS |
+//! | [`start`] | how the others come up |
 
 pub mod per_cpu;
+pub mod roster;
 
 #[cfg(target_os = "none")]
 pub mod identity;
+#[cfg(target_os = "none")]
+pub mod start;
 
 pub use per_cpu::{Own, PerCpu};
 

@@ -9,6 +9,7 @@
 //! | 36 | the serial port has received | [`console`](crate::console) |
 //! | 39, 47 | spurious ones of the two PICs | [`pic`] |
 //! | 128 | a software interrupt, free to use | [`descriptor_table`] |
+//! | 240 | another CPU wants a function called | `cpu::call` |
 //! | 255 | spurious ones of the local APIC | [`descriptor_table`] |
 //! | all others | unexpected: counted and left behind | [`unexpected`] |
 //!
@@ -26,7 +27,6 @@
 
 // Pure.
 pub mod counts;
-pub mod handling;
 pub mod rate;
 pub mod table;
 pub mod vector;
@@ -39,6 +39,8 @@ pub mod controller;
 pub mod descriptor_table;
 #[cfg(target_os = "none")]
 pub mod exceptions;
+#[cfg(target_os = "none")]
+pub mod handling;
 #[cfg(target_os = "none")]
 mod hook;
 #[cfg(target_os = "none")]

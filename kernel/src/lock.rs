@@ -1,10 +1,13 @@
-//! Mutual exclusion with interrupts masked: what code in interrupt handlers shares with everybody else.
+//! Mutual exclusion with interrupts masked: what CPUs share, and code in interrupt handlers with everybody else.
 
+use core::hint;
 use core::marker::PhantomData;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use lock_api::{GuardNoSend, RawMutex};
 use x86_64::instructions::interrupts;
+
+use crate::cpu;
 
 /// Which lock it is: its name in reports, and who is told when it masks interrupts and when it lets them in again.
 ///
@@ -56,82 +59,152 @@ pub(crate) use named_lock;
 /// Locks nest: each puts back what it found, so they must be released in the opposite order of taking (guards in nested
 /// scopes are).
 ///
-/// There is one CPU. Meeting the lock taken therefore means that its holder is below us on our own call stack and can
-/// never release it: a source of memory that allocates, a message printed while printing. Waiting would be silence for
-/// ever, so it is a panic that names the lock. (With more CPUs the lock will know its holder, and wait for another one.) An NMI, an exception
-/// and the panic report may come at any point and use [`try_lock`](RawMutex::try_lock) alone.
+/// The lock knows which CPU holds it. Nothing moves to another CPU while it holds a lock: interrupts are masked, and who waits
+/// for others must have them enabled. So:
+///
+/// - **Taken by another CPU**: it is waited for, spinning. That ends, because what is done under a lock is bounded. Interrupts
+///   that were enabled before are let in between the tries: they are not kept out for as long as others take.
+/// - **Taken by this CPU**: its holder is below us on our own call stack and can never release it: a source of memory that
+///   allocates, a message printed while printing. Waiting would be silence for ever, so it is a panic that names the lock.
+///
+/// An NMI, an exception and the panic report may come at any point and use [`try_lock`](RawMutex::try_lock) alone, which never
+/// waits.
+///
+/// What may a CPU wait for while another one spins here with interrupts masked, and so answers no interrupt? Not for an
+/// interrupt to be handled there: that is [`cpu::call`](crate::cpu::call)'s, which is refused where interrupts are masked. For
+/// an NMI to be handled, it may: see [`cpu::translations`](crate::cpu::translations).
+///
+/// To take it costs one atomic instruction, to release it one ordinary write.
 ///
 /// # Invariants
-/// - `interrupts_were_enabled` is written only by the holder.
+/// - `state` is [`FREE`], or what [`taken`] gave on the CPU of the holder; only the holder makes it [`FREE`] again.
 #[derive(Debug)]
 pub struct MaskingLock<W> {
-    /// Somebody holds the lock.
-    is_locked: AtomicBool,
-    /// The interrupt flag as the holder found it.
-    interrupts_were_enabled: AtomicBool,
+    /// Who holds the lock, and the interrupt flag as the holder found it.
+    state: AtomicU32,
     /// Which lock it is; there is nothing to keep of it.
     watch: PhantomData<fn() -> W>,
 }
 
-impl<W: Watch> MaskingLock<W> {
-    /// Takes the lock, or leaves everything as it was.
-    #[inline]
-    fn acquire(&self) -> bool {
-        let were_enabled = interrupts::are_enabled();
-        if were_enabled {
-            interrupts::disable();
-            W::masked();
-        }
-        if self.is_locked.swap(true, Ordering::Acquire) {
-            if were_enabled {
-                W::unmasking();
-                interrupts::enable();
-            }
-            return false;
-        }
-        // INVARIANT: the swap made us the holder.
-        self.interrupts_were_enabled
-            .store(were_enabled, Ordering::Relaxed);
-        true
+/// Nobody holds the lock.
+const FREE: u32 = 0;
+
+/// The bits of a state that are the holder's number and one.
+const HOLDER: u32 = 0xffff;
+
+/// The bit of a state that says that interrupts were enabled.
+const WERE_ENABLED: u32 = 1 << 16;
+
+/// Returns the holder's part of the state when this CPU takes a lock. Interrupts are masked.
+#[inline(always)]
+fn this_cpu() -> u32 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the number of a CPU is small"
+    )]
+    let number = cpu::current() as u32;
+    number + 1
+}
+
+/// Returns the state when this CPU takes a lock. Interrupts are masked, and were enabled or not.
+#[inline(always)]
+fn taken(were_enabled: bool) -> u32 {
+    this_cpu() | if were_enabled { WERE_ENABLED } else { 0 }
+}
+
+/// Masks interrupts, and returns whether they were enabled.
+#[inline(always)]
+fn mask<W: Watch>() -> bool {
+    let were_enabled = interrupts::are_enabled();
+    if were_enabled {
+        interrupts::disable();
+        W::masked();
+    }
+    were_enabled
+}
+
+/// Lets interrupts in if they were enabled.
+#[inline(always)]
+fn unmask<W: Watch>(were_enabled: bool) {
+    if were_enabled {
+        W::unmasking();
+        interrupts::enable();
     }
 }
 
-// SAFETY: `acquire` succeeds for one caller between two releases: `swap` gives back `false` to only one.
+impl<W: Watch> MaskingLock<W> {
+    /// Takes the lock if it is free, with interrupts masked.
+    #[inline(always)]
+    fn take(&self, were_enabled: bool) -> bool {
+        let taken = taken(were_enabled);
+        let found =
+            (self.state).compare_exchange(FREE, taken, Ordering::Acquire, Ordering::Relaxed);
+        found.is_ok()
+    }
+
+    /// Takes the lock when it becomes free. Called with interrupts masked, which were enabled before or not.
+    #[cold]
+    #[inline(never)]
+    #[track_caller]
+    fn wait(&self, were_enabled: bool) {
+        loop {
+            let is_ours = self.state.load(Ordering::Relaxed) & HOLDER == this_cpu();
+            unmask::<W>(were_enabled);
+            if is_ours {
+                taken_by_ourselves::<W>();
+            }
+            while self.is_locked() {
+                hint::spin_loop();
+            }
+            if were_enabled {
+                mask::<W>();
+            }
+            if self.take(were_enabled) {
+                break;
+            }
+        }
+    }
+}
+
+// SAFETY: a lock is taken by one caller between two releases: `compare_exchange` finds it free for only one.
 unsafe impl<W: Watch> RawMutex for MaskingLock<W> {
     const INIT: Self = Self {
-        is_locked: AtomicBool::new(false),
-        interrupts_were_enabled: AtomicBool::new(false),
+        state: AtomicU32::new(FREE),
         watch: PhantomData,
     };
 
     type GuardMarker = GuardNoSend;
 
     #[inline]
+    #[track_caller]
     fn lock(&self) {
-        if !self.acquire() {
-            taken_by_ourselves::<W>();
+        let were_enabled = mask::<W>();
+        if !self.take(were_enabled) {
+            self.wait(were_enabled);
         }
     }
 
     #[inline]
     fn try_lock(&self) -> bool {
-        self.acquire()
+        let were_enabled = mask::<W>();
+        let is_taken = self.take(were_enabled);
+        if !is_taken {
+            unmask::<W>(were_enabled);
+        }
+        is_taken
     }
 
     #[inline]
     unsafe fn unlock(&self) {
-        // Read before the release: behind it, the field is the next holder's.
-        let were_enabled = self.interrupts_were_enabled.load(Ordering::Relaxed);
-        self.is_locked.store(false, Ordering::Release);
-        if were_enabled {
-            W::unmasking();
-            interrupts::enable();
-        }
+        // Read before the release: behind it, the state is the next holder's.
+        let were_enabled = self.state.load(Ordering::Relaxed) & WERE_ENABLED != 0;
+        self.state.store(FREE, Ordering::Release);
+        unmask::<W>(were_enabled);
     }
 
     #[inline]
     fn is_locked(&self) -> bool {
-        self.is_locked.load(Ordering::Relaxed)
+        self.state.load(Ordering::Relaxed) != FREE
     }
 }
 

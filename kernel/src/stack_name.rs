@@ -25,6 +25,29 @@ impl StackName {
         Self(bytes)
     }
 
+    /// Makes a name of what is formatted, as far as it fits.
+    #[must_use]
+    pub fn from_fmt(text: fmt::Arguments<'_>) -> Self {
+        /// The bytes, and how many there are.
+        struct Bytes([u8; NAME_BYTES], usize);
+        impl fmt::Write for Bytes {
+            fn write_str(&mut self, text: &str) -> fmt::Result {
+                let end = text.floor_char_boundary(NAME_BYTES - self.1);
+                self.0[self.1..self.1 + end].copy_from_slice(&text.as_bytes()[..end]);
+                self.1 += end;
+                if end < text.len() {
+                    Err(fmt::Error)
+                } else {
+                    Ok(())
+                }
+            }
+        }
+        let mut bytes = Bytes([0; NAME_BYTES], 0);
+        // Fails where it does not fit.
+        let _ = fmt::write(&mut bytes, text);
+        Self(bytes.0)
+    }
+
     /// Returns the text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -85,5 +108,15 @@ mod tests {
             assert_eq!(StackName::from_words(name.to_words()), name);
         }
         assert_eq!(StackName::from_words([u64::MAX; NAME_WORDS]).as_str(), "?");
+    }
+
+    #[test]
+    fn names_are_formatted_as_far_as_they_fit() {
+        let name = |cpu: usize, what| StackName::from_fmt(format_args!("CPU {cpu} {what}"));
+        assert_eq!(name(15, "machine check").as_str(), "CPU 15 machine check");
+        assert_eq!(
+            name(7, "with a long, long name").as_str(),
+            "CPU 7 with a long, long "
+        );
     }
 }

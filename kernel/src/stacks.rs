@@ -1,4 +1,4 @@
-//! The call stacks of the CPU: the one the boot loader made, those for exceptions that must not trust it, and
+//! The call stacks of the CPUs: the one the boot loader made, those for exceptions that must not trust it, and
 //! [guarded](crate::memory::guarded_stack) ones.
 //!
 //! Exceptions have their stacks in the kernel's image at first, because they may come before there is any memory. Those lie side
@@ -7,7 +7,7 @@
 //! Who asks here is often a report of a failure, so nothing waits for a lock: the table of guarded stacks is made of atomics,
 //! and a stack that comes or goes at that moment is seen whole or not at all. (Only where a stack goes and another one comes to
 //! its place in the table and to its address, while the asker is interrupted, may the asker get the end or the name of the wrong
-//! one of the two. Reports are written with interrupts masked.)
+//! one of the two. Reports are written with interrupts masked, and the other CPUs stopped.)
 
 use core::cell::UnsafeCell;
 use core::ops::Range;
@@ -15,6 +15,7 @@ use core::sync::atomic::{AtomicU64, Ordering, fence};
 
 use spin::Once;
 
+use crate::cpu::MOST_CPUS;
 use crate::memory::page::PAGE_SIZE;
 use crate::stack_name::{NAME_WORDS, StackName};
 use crate::tasks::MOST_TASKS;
@@ -56,6 +57,15 @@ impl ExceptionStack {
         }
     }
 
+    /// Returns a name that leaves room for that of a CPU before it.
+    #[must_use]
+    pub const fn short_name(self) -> &'static str {
+        match self {
+            Self::NonMaskableInterrupt => "NMI",
+            other => other.name(),
+        }
+    }
+
     /// Returns the addresses of the stack that it has before there is memory; it grows down from their end.
     #[must_use]
     pub fn early_addresses(self) -> Range<u64> {
@@ -81,8 +91,10 @@ const BOOT_STACK_NAME: &str = "boot";
 /// Where the ordinary stack is.
 static BOOT_STACK: Once<Range<u64>> = Once::new();
 
-/// The most guarded stacks at a time: those of tasks, or so many, and those of exceptions.
-pub const MOST_GUARDED_STACKS: usize = MOST_TASKS + ExceptionStack::ALL.len();
+/// The most guarded stacks at a time: those of tasks, or so many; those of exceptions on each CPU; and those that other CPUs than
+/// the first begin with.
+pub const MOST_GUARDED_STACKS: usize =
+    MOST_TASKS + MOST_CPUS * ExceptionStack::ALL.len() + (MOST_CPUS - 1);
 
 /// The entry's `start` while nobody has it.
 const UNUSED: u64 = 0;

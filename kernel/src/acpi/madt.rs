@@ -146,7 +146,7 @@ impl<'a> Madt<'a> {
     }
 
     /// Returns the processors that can be used, in the firmware's order: the first is usually the one that booted.
-    pub fn processors(&self) -> impl Iterator<Item = Processor> + 'a {
+    pub fn processors(&self) -> impl Iterator<Item = Processor> + Clone + 'a {
         self.entries().filter_map(|(kind, entry)| {
             let (uid, apic_id, flags) = match kind {
                 kind::LOCAL_APIC => (u32::from(entry[2]), u32::from(entry[3]), &entry[4..8]),
@@ -221,7 +221,7 @@ impl<'a> Madt<'a> {
     }
 
     /// Returns all entries with their kinds, each with all its bytes.
-    fn entries(&self) -> impl Iterator<Item = (u8, &'a [u8])> + use<'a> {
+    fn entries(&self) -> impl Iterator<Item = (u8, &'a [u8])> + Clone + use<'a> {
         let mut rest = self.entries;
         core::iter::from_fn(move || {
             let length = usize::from(*rest.get(1)?);

@@ -62,7 +62,17 @@ pub fn current() -> usize {
 /// Returns how many CPUs are up. Their numbers are those below.
 #[must_use]
 pub fn count() -> usize {
-    COUNT.load(Ordering::Acquire)
+    COUNT.load(Ordering::SeqCst)
+}
+
+/// Counts the CPU that runs this as up. Its number is the next one.
+pub(super) fn count_in() {
+    debug_assert_eq!(
+        count(),
+        current(),
+        "CPUs come up in the order of their numbers"
+    );
+    COUNT.store(current() + 1, Ordering::SeqCst);
 }
 
 /// Returns what interrupt controllers call a CPU; `None` where it has no number yet, or the machine no APICs.

@@ -3,7 +3,7 @@
 //! Chosen once, at boot. Afterwards only the end of an interrupt and [`Silence`] have to know.
 
 use core::fmt;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use spin::Once;
 
@@ -16,7 +16,7 @@ use super::vector::{SERIAL, SERIAL_LINE};
 use super::{pic, pit, timer};
 use crate::acpi::madt::Madt;
 use crate::acpi::{self, tables::TableError};
-use crate::cpu::identity;
+use crate::cpu::{MOST_CPUS, Own, PerCpu, identity};
 
 /// What was chosen.
 static CHOSEN: Once<Chosen> = Once::new();
@@ -24,8 +24,12 @@ static CHOSEN: Once<Chosen> = Once::new();
 /// The APICs were chosen. (The same once more, for handlers.)
 static ARE_APICS: AtomicBool = AtomicBool::new(false);
 
-/// A [`Silence`] lives.
-static IS_SILENT: AtomicBool = AtomicBool::new(false);
+/// A [`Silence`] of this CPU lives.
+static IS_SILENT: PerCpu<AtomicBool> =
+    PerCpu::new([const { Own::new(AtomicBool::new(false)) }; MOST_CPUS]);
+
+/// What the timer of each CPU's local APIC counts from; 0 where that is not known.
+static TIMER_COUNT: AtomicU32 = AtomicU32::new(0);
 
 /// What was chosen. Displays as the timer that ticks, and why it is the old one if it is.
 #[derive(Clone, Copy, Debug)]
@@ -117,12 +121,25 @@ fn start_apics() -> Result<Chosen, NoApics> {
     ARE_APICS.store(true, Ordering::Relaxed);
     identity::set_local_apic_id(apic_id);
     timer::set_clock(rates.tsc_hz);
+    TIMER_COUNT.store(count, Ordering::Relaxed);
     local_apic::start_timer(count);
     let serial_input = serial.number;
     Ok(Chosen {
         controllers: Controllers::Apics { serial_input },
         reason: None,
     })
+}
+
+/// Sets the local APIC of a further CPU up, the one that runs this, and has its timer tick as the first one's does. Needs
+/// interrupts masked. Returns whether that could be done.
+pub(crate) fn join() -> bool {
+    let count = TIMER_COUNT.load(Ordering::Relaxed);
+    let can_join = count > 0 && local_apic::join();
+    if can_join {
+        identity::set_local_apic_id(local_apic::id());
+        local_apic::start_timer(count);
+    }
+    can_join
 }
 
 /// Returns what the local APIC's timer has to count from; `None` where it does not count as fast as that.
@@ -174,13 +191,15 @@ pub(super) fn end_if_in_service(vector: u8) {
     }
 }
 
-/// Returns whether a [`Silence`] lives.
+/// Returns whether a [`Silence`] of this CPU lives.
 pub(super) fn is_silent() -> bool {
-    IS_SILENT.load(Ordering::Relaxed)
+    IS_SILENT.here().load(Ordering::Relaxed)
 }
 
-/// While this lives, the controller keeps every interrupt but NMIs back, though interrupts are enabled. A tick that is due
-/// meanwhile comes afterwards, more of them are lost.
+/// While this lives, the controller keeps every interrupt but NMIs and those of other CPUs back from the CPU that made it, though
+/// interrupts are enabled. A tick that is due meanwhile comes afterwards, more of them are lost.
+///
+/// Its owner must not wait for other tasks, which might go on with it on another CPU. (Nothing preempts it: no ticks.)
 #[derive(Debug)]
 #[must_use = "the interrupts come again when this is dropped"]
 pub struct Silence(());
@@ -207,7 +226,7 @@ impl Drop for Silence {
 
 /// Has the controller keep everything back, or no longer.
 fn keep_back(is_wanted: bool) {
-    IS_SILENT.store(is_wanted, Ordering::Relaxed);
+    IS_SILENT.here().store(is_wanted, Ordering::Relaxed);
     if ARE_APICS.load(Ordering::Relaxed) {
         local_apic::keep_back(is_wanted);
     } else {

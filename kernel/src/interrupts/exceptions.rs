@@ -25,6 +25,7 @@ use super::vector::FIRST_OF_PICS;
 use super::{counts, nmi, unexpected};
 use crate::backtrace::Backtrace;
 use crate::console::Emergency;
+use crate::cpu;
 use crate::exception::{BREAKPOINT, Exception, HeapPointers, NON_MASKABLE_INTERRUPT, PAGE_FAULT};
 use crate::failure::{self, Failure, Summary};
 use crate::lookup;
@@ -152,7 +153,7 @@ extern "C" fn handle(frame: &Frame) {
         unexpected::handle(vector);
         return;
     }
-    counts::add(vector);
+    counts::add(cpu::current(), vector);
     match vector {
         BREAKPOINT => show(&describe(frame)),
         NON_MASKABLE_INTERRUPT if nmi::handle() => {}

@@ -12,13 +12,26 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use x86_64::instructions::interrupts::without_interrupts;
 
 use crate::bench::clock;
+use crate::cpu::{MOST_CPUS, Own, PerCpu};
 use crate::lock::Watch;
 
-/// When interrupts were masked last. Written with interrupts masked.
-static MASKED_AT: AtomicU64 = AtomicU64::new(0);
+/// What is measured of a CPU. Written by that CPU, with interrupts masked.
+struct Measured {
+    /// When interrupts were masked last.
+    masked_at: AtomicU64,
+    /// The longest section so far.
+    longest: AtomicU64,
+}
 
-/// The longest section so far. Written with interrupts masked.
-static LONGEST: AtomicU64 = AtomicU64::new(0);
+/// What is measured of each CPU.
+static MEASURED: PerCpu<Measured> = PerCpu::new(
+    [const {
+        Own::new(Measured {
+            masked_at: AtomicU64::new(0),
+            longest: AtomicU64::new(0),
+        })
+    }; MOST_CPUS],
+);
 
 /// Names the heap's lock, and measures it.
 #[derive(Debug)]
@@ -29,28 +42,32 @@ impl Watch for HeapLock {
 
     #[inline(always)]
     fn masked() {
-        MASKED_AT.store(clock::now(), Ordering::Relaxed);
+        (MEASURED.here().masked_at).store(clock::now(), Ordering::Relaxed);
     }
 
     #[inline(always)]
     fn unmasking() {
-        let length = clock::now().saturating_sub(MASKED_AT.load(Ordering::Relaxed));
-        if length > LONGEST.load(Ordering::Relaxed) {
-            LONGEST.store(length, Ordering::Relaxed);
+        let measured = MEASURED.here();
+        let length = clock::now().saturating_sub(measured.masked_at.load(Ordering::Relaxed));
+        if length > measured.longest.load(Ordering::Relaxed) {
+            measured.longest.store(length, Ordering::Relaxed);
         }
     }
 }
 
-/// Returns the longest section since the boot, or since [`reset`], in counts of the time-stamp counter:
+/// Returns the longest section of any CPU since the boot, or since [`reset`], in counts of the time-stamp counter:
 /// [`duration_of`](super::timer::duration_of) makes time of them.
 #[must_use]
 pub fn longest() -> u64 {
-    LONGEST.load(Ordering::Relaxed)
+    let longest = (MEASURED.iter()).map(|measured| measured.longest.load(Ordering::Relaxed));
+    longest.max().unwrap_or(0)
 }
 
-/// Forgets the longest section.
+/// Forgets the longest sections.
 pub fn reset() {
-    LONGEST.store(0, Ordering::Relaxed);
+    for measured in MEASURED.iter() {
+        measured.longest.store(0, Ordering::Relaxed);
+    }
 }
 
 /// Runs `body` without what the heap does in it being measured: `unwatched(|| HEAP.check())`, which walks over everything

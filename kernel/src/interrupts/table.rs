@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use super::counts::VECTORS;
 use super::vector::{
-    self, EXPECTED, FIRST_OF_PICS, SERIAL, SERIAL_LINE, SOFTWARE, SPURIOUS_APIC,
+    self, CALL, EXPECTED, FIRST_OF_PICS, SERIAL, SERIAL_LINE, SOFTWARE, SPURIOUS_APIC,
     SPURIOUS_FIRST_PIC, SPURIOUS_SECOND_PIC, TIMER,
 };
 
@@ -77,7 +77,7 @@ impl InterruptTable {
     /// Returns where a vector comes from.
     fn from(&self, vector: u8) -> From {
         match (vector, self.controllers) {
-            (TIMER, Controllers::Apics { .. }) | (SPURIOUS_APIC, _) => From::Local,
+            (TIMER, Controllers::Apics { .. }) | (SPURIOUS_APIC | CALL, _) => From::Local,
             (SERIAL, Controllers::Apics { serial_input }) => From::IoApic(serial_input),
             (TIMER, Controllers::Pics) => From::Pic(TIMER - FIRST_OF_PICS),
             (SERIAL, Controllers::Pics) => From::Pic(SERIAL_LINE),

@@ -1,9 +1,9 @@
-//! The timer, ticking 250 times a second, and time as the CPU's time-stamp counter tells it.
+//! The timer of each CPU, ticking 250 times a second, and time as the CPU's time-stamp counter tells it.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 
-use x86_64::instructions::{hlt, interrupts as cpu};
+use x86_64::instructions::{hlt, interrupts};
 use x86_64::structures::idt::InterruptStackFrame;
 
 use super::handling::Handling;
@@ -11,12 +11,12 @@ use super::hook::Hook;
 use super::vector::TIMER;
 use super::{controller, rate};
 use crate::bench::clock;
-use crate::tasks;
+use crate::{cpu, tasks};
 
 /// Ticks a second.
 pub const FREQUENCY_HZ: u32 = 250;
 
-/// Ticks since the timer was started.
+/// Ticks of the first CPU since its timer was started.
 static TICKS: AtomicU64 = AtomicU64::new(0);
 
 /// What the time-stamp counter counts a second; 0 where that is not known.
@@ -25,10 +25,10 @@ static TSC_HZ: AtomicU64 = AtomicU64::new(0);
 /// What the time-stamp counter said when the timer was started.
 static TSC_AT_START: AtomicU64 = AtomicU64::new(0);
 
-/// What each tick calls.
+/// What each tick of the first CPU calls.
 static ON_TICK: Hook<fn()> = Hook::new();
 
-/// Returns how often the timer has ticked.
+/// Returns how often the timer of the first CPU has ticked: this is what time is told by.
 pub fn ticks() -> u64 {
     TICKS.load(Ordering::Relaxed)
 }
@@ -77,10 +77,10 @@ pub fn sleep(duration: Duration) {
 
 /// Returns whether a tick will wake a CPU that sleeps here.
 fn wakes() -> bool {
-    is_ticking() && cpu::are_enabled() && !controller::is_silent()
+    is_ticking() && interrupts::are_enabled() && !controller::is_silent()
 }
 
-/// Chooses what each tick calls, with interrupts masked.
+/// Chooses what each tick of the first CPU calls, with interrupts masked.
 pub fn on_tick(function: fn()) {
     ON_TICK.set(function);
 }
@@ -91,11 +91,13 @@ pub(super) fn set_clock(tsc_hz: u64) {
     TSC_HZ.store(tsc_hz, Ordering::Relaxed);
 }
 
-/// Called at each tick.
+/// Called at each tick of any CPU.
 pub(super) extern "x86-interrupt" fn handler(_: InterruptStackFrame) {
     let handling = Handling::begin(TIMER);
-    TICKS.fetch_add(1, Ordering::Relaxed);
-    ON_TICK.call();
+    if cpu::current() == 0 {
+        TICKS.fetch_add(1, Ordering::Relaxed);
+        ON_TICK.call();
+    }
     controller::end_of_interrupt(TIMER);
     drop(handling);
     // Last of all, when the controller knows that the interrupt is done: this may switch to another call stack, and return much

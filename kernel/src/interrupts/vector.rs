@@ -25,11 +25,15 @@ pub const SPURIOUS_SECOND_PIC: u8 = FIRST_OF_PICS + 15;
 /// The software interrupt.
 pub const SOFTWARE: u8 = 0x80;
 
+/// What a CPU sends another one that is to call a function. (Above all others, so that [`Silence`](super::controller::Silence)
+/// does not keep it back.)
+pub const CALL: u8 = 0xf0;
+
 /// What the local APIC raises when it does not know what it raised. Its lowest four bits must be set, for old ones.
 pub const SPURIOUS_APIC: u8 = 0xff;
 
 /// The vectors that the kernel expects.
-pub const EXPECTED: [u8; 8] = [
+pub const EXPECTED: [u8; 9] = [
     exception::NON_MASKABLE_INTERRUPT,
     exception::BREAKPOINT,
     TIMER,
@@ -37,6 +41,7 @@ pub const EXPECTED: [u8; 8] = [
     SPURIOUS_FIRST_PIC,
     SPURIOUS_SECOND_PIC,
     SOFTWARE,
+    CALL,
     SPURIOUS_APIC,
 ];
 
@@ -49,6 +54,7 @@ pub const fn name(vector: u8) -> &'static str {
         SERIAL => "serial port",
         SPURIOUS_FIRST_PIC | SPURIOUS_SECOND_PIC | SPURIOUS_APIC => "spurious",
         SOFTWARE => "software interrupt",
+        CALL => "call by another CPU",
         _ => "unexpected",
     }
 }

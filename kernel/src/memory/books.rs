@@ -11,10 +11,13 @@ use super::window::Window;
 /// The least memory to go on with, in frames: room for a few blocks of the heap. 1 MiB.
 pub const LEAST_FRAMES: u64 = 256;
 
+/// The number behind the last frame below 1 MiB: what other CPUs start in. Books go elsewhere where they can.
+const LOW_END: u64 = 0x100;
+
 /// The place of the books.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Books {
-    /// The frames they take: the first ones of the first usable range that is long enough.
+    /// The frames they take: the first ones of the first usable range above 1 MiB that is long enough, or else below.
     pub frames: FrameRange,
     /// Words in them that the frame allocator uses, the first ones.
     pub words: usize,
@@ -66,9 +69,12 @@ impl Books {
         if too_little.found < too_little.needed {
             return Err(too_little);
         }
+        let fits = |range: &FrameRange| range.len() >= length;
+        let is_low = |range: &FrameRange| range.first.number() < LOW_END;
         let range = map
             .usable_ranges()
-            .find(|range| range.len() >= length)
+            .find(|range| fits(range) && !is_low(range))
+            .or_else(|| map.usable_ranges().find(fits))
             .ok_or(too_little)?;
         let first = range.first.number();
         let frames = FrameRange::from_numbers(first, first + length);
@@ -123,6 +129,8 @@ mod tests {
         assert!(pieces[0].is_empty());
         let untouched = FrameRange::from_numbers(1, 0x50);
         assert_eq!(books.without(untouched)[0], untouched);
+        let small = plan(&[(1, 0xa0), (0x100, 0x1000)]).expect("there is memory");
+        assert_eq!(small.frames.first.number(), 0x100, "low memory stays free");
     }
 
     #[test]

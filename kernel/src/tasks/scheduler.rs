@@ -9,6 +9,7 @@ use x86_64::instructions::interrupts;
 
 use super::turns::{Slot, State, Turns};
 use super::{MOST_TASKS, context};
+use crate::cpu;
 use crate::interrupts::timer;
 use crate::lock::{MaskingLock, named_lock};
 use crate::memory::guarded_stack::{GuardedStack, NoStack};
@@ -155,6 +156,10 @@ pub fn wait_for_interrupt() {
 
 /// Ends the running task's turn: the last act of the timer's handler, with interrupts masked.
 pub fn preempt() {
+    // Tasks run on the first CPU alone.
+    if cpu::current() > 0 {
+        return;
+    }
     // Whether there is another task to run or not.
     let _ = switch_to_next();
 }
