@@ -28,6 +28,7 @@
 //! | [`context`] | how one context is left and another one taken up: the assembly |
 //! | [`scheduler`] | the two together: starting, ending and waiting |
 
+pub mod life;
 pub mod turns;
 
 #[cfg(target_os = "none")]

@@ -1,258 +1,217 @@
-//! Whose turn it is: a table of slots, and a round robin over those that are ready. Pure.
+//! Whose turn is next: a queue for each CPU, and who takes from whose. Pure: the kind of lock is a parameter.
+//!
+//! ```text
+//!   CPU 0   running: b    queue: e c ◀── put: by CPU 0 alone
+//!                                  │
+//!                                  ╰─ take: by CPU 0; or steal: by a CPU that has nobody, or at its tick fewer than CPU 0
+//!   CPU 1   running: d    queue: ──▶ steals c
+//!   CPU 2   resting               (IDLE: 0b100; CPU 0, when it puts, wakes it)
+//! ```
+//!
+//! **Fair shares.** A CPU whose tick comes, and which has fewer tasks waiting than another one, takes its next task from the other's queue.
+//! So a queue that is longer than others gets shorter all the time, and tasks wander: with two CPUs and three busy tasks, each has
+//! a CPU for two thirds of the time. Where no more tasks are busy than there are CPUs, nobody waits, and nobody wanders.
+//!
+//! **Locks.** Each queue has its own, held for one push or pop; no one holds two. How long a queue is can be read without it.
+//!
+//! **Nobody sleeps while a task waits.** A CPU that has found nothing writes down that it rests, *then* looks at all queues once
+//! more, and then sleeps until an interrupt. A CPU that puts a task into its queue looks *then* who rests, and wakes one.
+//! Both orders are sequentially consistent, so at least one of the two sees the other. Waking takes the CPU off the list: two
+//! tasks wake two CPUs. (Should a CPU lose the race for tasks again and again, it rests with some still waiting: until its next
+//! tick.)
 #![forbid(unsafe_code)]
 
-/// A place in the table, with the number of the task that has it: a later task in the same place is another one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Slot {
-    /// The place.
-    index: usize,
-    /// How many tasks had the place before.
-    generation: u64,
+use core::cmp::Reverse;
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use lock_api::{Mutex, RawMutex};
+
+use super::MOST_TASKS;
+use crate::cpu::{MOST_CPUS, Own, PerCpu};
+use crate::ring::Ring;
+
+/// The queues of all CPUs.
+#[derive(Debug)]
+pub struct Turns<R: RawMutex> {
+    /// The queues.
+    queues: PerCpu<Queue<R>>,
+    /// A bit for each CPU that rests.
+    resting: AtomicU64,
 }
 
-impl Slot {
-    /// Returns the place in the table.
-    #[must_use]
-    pub const fn index(self) -> usize {
-        self.index
-    }
-}
-
-/// What a task is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// There is none.
-    Vacant,
-    /// It is being made.
-    Starting,
-    /// It waits for its turn.
-    Ready,
-    /// It is its turn.
-    Running,
-    /// It wants no turn before this tick.
-    Sleeping(u64),
-    /// It wants no turn before this other task is finished.
-    Waiting(Slot),
-    /// It wants no turn any more.
-    Finished,
-}
-
-/// The table.
+/// The tasks that wait for a turn on a CPU, by their places, the one that waits longest first.
 ///
 /// # Invariants
-/// - The slot `running` is that of the task whose context the CPU is in. Its state is `Running`, unless it gives its turn up.
+/// - `length` is that of `waiting` whenever the lock is free. Only the queue's own CPU makes it longer.
 #[derive(Debug)]
-pub struct Turns<const SLOTS: usize> {
-    /// What each task is doing.
-    states: [State; SLOTS],
-    /// How many tasks each place has had.
-    generations: [u64; SLOTS],
-    /// Whose context the CPU is in.
-    running: usize,
+struct Queue<R: RawMutex> {
+    /// The tasks.
+    waiting: Mutex<R, Ring<MOST_TASKS>>,
+    /// How many there are.
+    length: AtomicUsize,
 }
 
-impl<const SLOTS: usize> Default for Turns<SLOTS> {
+/// A task that was taken from a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// Its place.
+    pub task: usize,
+    /// It waited in another CPU's queue.
+    pub is_stolen: bool,
+}
+
+const _: () = assert!(MOST_TASKS <= 1 << 8, "a place is a byte in a queue");
+const _: () = assert!(MOST_CPUS <= 64, "a CPU is a bit of those that rest");
+
+impl<R: RawMutex> Default for Turns<R> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<const SLOTS: usize> Turns<SLOTS> {
-    /// Makes the table of a CPU that runs the first task.
+impl<R: RawMutex> Turns<R> {
+    /// Nobody waits, and no CPU rests.
     #[must_use]
     pub const fn new() -> Self {
-        let mut states = [State::Vacant; SLOTS];
-        states[0] = State::Running;
+        let queues = [const {
+            Own::new(Queue {
+                waiting: Mutex::new(Ring::new()),
+                length: AtomicUsize::new(0),
+            })
+        }; MOST_CPUS];
         Self {
-            states,
-            generations: [0; SLOTS],
-            running: 0,
+            queues: PerCpu::new(queues),
+            resting: AtomicU64::new(0),
         }
     }
 
-    /// Returns the slot of the task whose context the CPU is in.
+    /// Puts a task that is ready into the queue of `cpu`, which is the one that calls. Returns another CPU to be woken, if there is
+    /// one that rests.
+    #[must_use = "a CPU that rests does so until it is woken"]
+    pub fn put(&self, cpu: usize, task: usize) -> Option<usize> {
+        self.queues.of(cpu).push(task);
+        let resting = self.resting.load(Ordering::SeqCst);
+        // If this CPU rests, it was interrupted by whoever calls, and looks again behind it: it takes one itself.
+        let takes_it = resting & bit(cpu) != 0 && self.waiting(cpu) <= 1;
+        let others = resting & !bit(cpu);
+        if others == 0 || takes_it {
+            return None;
+        }
+        let other = others.trailing_zeros() as usize;
+        let before = self.resting.fetch_and(!bit(other), Ordering::SeqCst);
+        // If it was taken off the list meanwhile, it looks for itself, or was woken by another one.
+        (before & bit(other) != 0).then_some(other)
+    }
+
+    /// Takes the next task for `cpu`, which is the one that calls: its own first, then the longest queue's.
+    pub fn take(&self, cpu: usize) -> Option<Taken> {
+        let own = self.queues.of(cpu).pop().map(Taken::own);
+        let taken = own.or_else(|| self.steal(cpu, 0))?;
+        self.note_busy(cpu);
+        Some(taken)
+    }
+
+    /// Takes the next task for `cpu`, which is the one that calls, at its tick: that of a longer queue, if there is one.
+    pub fn take_at_tick(&self, cpu: usize) -> Option<Taken> {
+        let stolen = self.steal(cpu, self.waiting(cpu));
+        let taken = stolen.or_else(|| self.queues.of(cpu).pop().map(Taken::own))?;
+        self.note_busy(cpu);
+        Some(taken)
+    }
+
+    /// Takes the next task for `cpu`, which is the one that calls; or notes that the CPU rests. It is to sleep then, until an
+    /// interrupt comes, and call again.
+    pub fn take_or_rest(&self, cpu: usize) -> Option<Taken> {
+        if let Some(taken) = self.take(cpu) {
+            return Some(taken);
+        }
+        self.resting.fetch_or(bit(cpu), Ordering::SeqCst);
+        self.take(cpu)
+    }
+
+    /// Returns how many tasks wait in the queue of a CPU.
     #[must_use]
-    pub const fn running(&self) -> Slot {
-        self.slot(self.running)
+    pub fn waiting(&self, cpu: usize) -> usize {
+        self.queues.of(cpu).length()
     }
 
-    /// Returns how many tasks there are.
-    #[must_use]
-    pub fn count(&self) -> usize {
-        let is_there = |state: &&State| **state != State::Vacant;
-        self.states.iter().filter(is_there).count()
-    }
-
-    /// Takes a vacant slot, if there is one, for a task that is being made.
-    pub fn claim(&mut self) -> Option<Slot> {
-        let is_vacant = |state: &State| *state == State::Vacant;
-        let index = self.states.iter().position(is_vacant)?;
-        self.states[index] = State::Starting;
-        Some(self.slot(index))
-    }
-
-    /// Notes what the task of `slot` is doing.
-    pub fn set(&mut self, slot: Slot, state: State) {
-        self.states[slot.index] = state;
-    }
-
-    /// Chooses the next task that is ready, in the order of the table behind the running one, and makes it the running one.
-    /// `None`, with nothing changed, when no other one is ready at the tick `now`. Returns it behind the one that ran.
-    pub fn next(&mut self, now: u64) -> Option<(Slot, Slot)> {
-        let behind = (1..SLOTS).map(|distance| (self.running + distance) % SLOTS);
-        let next = behind
-            .into_iter()
-            .find(|&index| self.is_ready(self.states[index], now))?;
-        let from = self.running();
-        if self.states[from.index] == State::Running {
-            self.states[from.index] = State::Ready;
+    /// Takes a task for `cpu` from the longest queue that has more than `own` tasks.
+    fn steal(&self, cpu: usize, own: usize) -> Option<Taken> {
+        // A queue may be found empty, because others steal too. Each time, another task has got its turn.
+        for _ in 0..MOST_CPUS {
+            let longest = self.longest_beside(cpu)?;
+            if longest.length() <= own {
+                return None;
+            }
+            if let Some(task) = longest.pop() {
+                return Some(Taken {
+                    task,
+                    is_stolen: true,
+                });
+            }
         }
-        self.states[next] = State::Running;
-        self.running = next;
-        Some((from, self.slot(next)))
+        None
     }
 
-    /// Lets the task of `slot`, which is the running one, go on if what it sleeps or waits for has come.
-    pub fn resume(&mut self, slot: Slot, now: u64) -> bool {
-        let state = self.states[slot.index];
-        let goes_on = state == State::Running || self.is_ready(state, now);
-        if goes_on {
-            self.states[slot.index] = State::Running;
-        }
-        goes_on
+    /// Returns the longest queue of another CPU. Among equals it is the first behind `cpu`, another one for each CPU: else all
+    /// would take from the same, and those who wait elsewhere would wait longer.
+    fn longest_beside(&self, cpu: usize) -> Option<&Queue<R>> {
+        let others = (1..MOST_CPUS).map(|distance| self.queues.of((cpu + distance) % MOST_CPUS));
+        others.min_by_key(|queue| Reverse(queue.length()))
     }
 
-    /// Takes a finished task, which is not the running one, out of the table.
-    pub fn reap(&mut self) -> Option<Slot> {
-        let index = (0..SLOTS)
-            .find(|&index| self.states[index] == State::Finished && index != self.running)?;
-        let slot = self.slot(index);
-        self.states[index] = State::Vacant;
-        self.generations[index] += 1;
-        Some(slot)
-    }
-
-    /// Returns the slot at `index` as it is now.
-    const fn slot(&self, index: usize) -> Slot {
-        Slot {
-            index,
-            generation: self.generations[index],
+    /// Takes `cpu` off the list of those that rest.
+    fn note_busy(&self, cpu: usize) {
+        if self.resting.load(Ordering::Relaxed) & bit(cpu) != 0 {
+            self.resting.fetch_and(!bit(cpu), Ordering::SeqCst);
         }
     }
+}
 
-    /// Returns whether a task that does this can have a turn at the tick `now`.
-    fn is_ready(&self, state: State, now: u64) -> bool {
-        match state {
-            State::Ready => true,
-            State::Sleeping(until) => until <= now,
-            State::Waiting(other) => self.is_over(other),
-            State::Vacant | State::Starting | State::Running | State::Finished => false,
+impl<R: RawMutex> Queue<R> {
+    /// Returns how many tasks wait.
+    fn length(&self) -> usize {
+        self.length.load(Ordering::SeqCst)
+    }
+
+    /// Adds a task.
+    fn push(&self, task: usize) {
+        let place = u8::try_from(task).unwrap_or(u8::MAX);
+        let mut waiting = self.waiting.lock();
+        // INVARIANT: one more.
+        let has_room = waiting.push(place);
+        self.length.fetch_add(1, Ordering::SeqCst);
+        drop(waiting);
+        assert!(has_room, "a queue has room for all tasks");
+    }
+
+    /// Takes the task that waits longest.
+    fn pop(&self) -> Option<usize> {
+        if self.length() == 0 {
+            return None;
+        }
+        let mut waiting = self.waiting.lock();
+        let place = waiting.pop()?;
+        // INVARIANT: one less.
+        self.length.fetch_sub(1, Ordering::SeqCst);
+        Some(usize::from(place))
+    }
+}
+
+impl Taken {
+    /// A task of the CPU's own queue.
+    const fn own(task: usize) -> Self {
+        Self {
+            task,
+            is_stolen: false,
         }
     }
+}
 
-    /// Returns whether the task that had `slot` is finished.
-    fn is_over(&self, slot: Slot) -> bool {
-        self.slot(slot.index) != slot || self.states[slot.index] == State::Finished
-    }
+/// Returns the bit of a CPU.
+const fn bit(cpu: usize) -> u64 {
+    1 << cpu
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-    use std::vec::Vec;
-
-    use super::*;
-
-    /// Adds a task that is ready.
-    fn add<const SLOTS: usize>(turns: &mut Turns<SLOTS>) -> Slot {
-        let slot = turns.claim().expect("there is room");
-        turns.set(slot, State::Ready);
-        slot
-    }
-
-    /// Runs `count` turns and returns who had them.
-    fn run<const SLOTS: usize>(turns: &mut Turns<SLOTS>, count: usize) -> Vec<usize> {
-        let mut next = || turns.next(0).map_or(usize::MAX, |(_, to)| to.index());
-        (0..count).map(|_| next()).collect()
-    }
-
-    #[test]
-    fn turns_go_round() {
-        let mut turns = Turns::<4>::new();
-        assert_eq!(turns.next(0), None, "the first task is alone");
-        add(&mut turns);
-        add(&mut turns);
-        assert_eq!(run(&mut turns, 6), [1, 2, 0, 1, 2, 0]);
-        assert_eq!(turns.count(), 3);
-    }
-
-    #[test]
-    fn sleepers_have_no_turn_before_their_time() {
-        let mut turns = Turns::<4>::new();
-        let other = add(&mut turns);
-        let first = turns.running();
-        turns.set(first, State::Sleeping(10));
-        assert_eq!(turns.next(9), Some((first, other)));
-        assert_eq!(turns.next(9), None);
-        assert_eq!(turns.next(10), Some((other, first)));
-        assert!(turns.resume(first, 10));
-    }
-
-    #[test]
-    fn nobody_else_ready_means_that_the_running_one_looks_for_itself() {
-        let mut turns = Turns::<2>::new();
-        let first = turns.running();
-        turns.set(first, State::Sleeping(3));
-        assert!(turns.next(3).is_none());
-        assert!(!turns.resume(first, 2));
-        assert!(turns.resume(first, 3));
-        assert!(turns.resume(first, 0), "it runs already");
-    }
-
-    #[test]
-    fn who_waits_goes_on_when_the_other_is_finished_or_was_reaped() {
-        let mut turns = Turns::<4>::new();
-        let first = turns.running();
-        let other = add(&mut turns);
-        turns.set(first, State::Waiting(other));
-        assert_eq!(turns.next(0), Some((first, other)));
-        assert!(turns.next(0).is_none());
-        turns.set(other, State::Finished);
-        assert_eq!(turns.next(0), Some((other, first)));
-        assert_eq!(turns.reap(), Some(other));
-        let later = add(&mut turns);
-        assert_eq!(later.index(), other.index());
-        turns.set(first, State::Waiting(other));
-        assert!(turns.resume(first, 0), "the place has another task now");
-    }
-
-    #[test]
-    fn a_finished_task_is_not_reaped_while_the_cpu_is_in_its_context() {
-        let mut turns = Turns::<3>::new();
-        let other = add(&mut turns);
-        turns.next(0);
-        turns.set(other, State::Finished);
-        assert_eq!(turns.reap(), None);
-        turns.next(0);
-        assert_eq!(turns.reap(), Some(other));
-        assert_eq!(turns.reap(), None);
-    }
-
-    #[test]
-    fn a_task_that_is_being_made_has_its_place_and_no_turn() {
-        let mut turns = Turns::<3>::new();
-        let made = turns.claim().expect("there is room");
-        assert_eq!((turns.next(0), turns.count()), (None, 2));
-        assert_ne!(turns.claim().map(Slot::index), Some(made.index()));
-        turns.set(made, State::Vacant);
-        assert_eq!(turns.claim(), Some(made));
-    }
-
-    #[test]
-    fn a_full_table_has_no_room() {
-        let mut turns = Turns::<3>::new();
-        let slots: BTreeSet<_> = [add(&mut turns), add(&mut turns)].map(Slot::index).into();
-        assert_eq!(slots, BTreeSet::from([1, 2]));
-        assert_eq!(turns.claim(), None);
-    }
-}
+mod tests;
