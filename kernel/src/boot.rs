@@ -16,7 +16,7 @@ use crate::memory::physical;
 use crate::protocol::ARGUMENTS_FILE;
 use crate::{
     acpi, console, cpu, gdt, interrupts, logger, misuse, out_of_memory, print, println, qemu,
-    screen, stacks,
+    screen, stacks, tasks,
 };
 
 /// Where the kernel image is loaded: fixed, so that a debugger can be told in advance.
@@ -69,6 +69,9 @@ pub fn start(boot_info: &'static mut BootInfo) {
     match gdt::guard_exception_stacks() {
         Ok(()) => log::debug!("cpu: exceptions have guarded call stacks"),
         Err(error) => log::warn!("cpu: exceptions have call stacks without guards: {error}"),
+    }
+    if let Err(error) = tasks::init() {
+        panic!("there is no idle task: {error}");
     }
     acpi::init(rsdp);
     log::info!("interrupts: {}", interrupts::start());

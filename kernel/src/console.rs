@@ -25,7 +25,7 @@ use crate::lock::{MaskingLock, named_lock};
 use crate::ring::Ring;
 use crate::serial::{self, Com1};
 use crate::style::PlainText;
-use crate::tasks;
+use crate::tasks::Waiter;
 
 pub use emergency::Emergency;
 
@@ -60,6 +60,9 @@ static CONSOLE: Mutex<MaskingLock<ConsoleLock>, Console> = Mutex::new(Console {
 
 /// There is a serial port and it is set up. Without one, printing does nothing.
 static IS_PRESENT: AtomicBool = AtomicBool::new(false);
+
+/// Who waits for input.
+static READER: Waiter = Waiter::new();
 
 /// Sets the serial port up. To be called before the first message; input that came earlier is lost.
 pub fn init() {
@@ -196,24 +199,17 @@ pub fn try_print(message: fmt::Arguments<'_>) -> bool {
     is_free
 }
 
-/// Waits for a byte of input. Other tasks run meanwhile, or the CPU sleeps; for ever, where there is no serial port.
+/// Waits for a byte of input. Other tasks run meanwhile, or the CPU sleeps; for ever, where there is no serial port. Only one
+/// task at a time reads.
 pub fn read_byte() -> u8 {
-    loop {
-        // Masked between looking and sleeping: else a byte's interrupt in between would be slept through.
-        interrupts::disable();
-        match try_read_byte() {
-            Some(byte) => {
-                interrupts::enable();
-                return byte;
-            }
-            // The timer wakes the CPU too, so a lost interrupt costs 4 ms.
-            None if timer::is_ticking() => tasks::wait_for_interrupt(),
-            None => {
-                interrupts::enable();
-                core::hint::spin_loop();
-            }
+    while !timer::is_ticking() {
+        if let Some(byte) = try_read_byte() {
+            return byte;
         }
+        core::hint::spin_loop();
     }
+    // It looks at each tick too, so a lost interrupt costs 4 ms.
+    READER.wait_and_look_for(try_read_byte)
 }
 
 /// Returns the next byte of input, if there is one.
@@ -245,6 +241,7 @@ pub(crate) fn receive(hook: Option<fn(u8)>) {
             function(byte);
         }
     }
+    READER.wake();
 }
 
 /// Takes one byte out of the port, unless there is no room for it.

@@ -4,6 +4,7 @@
 use core::fmt;
 
 use crate::interrupts::vector;
+use crate::stack_name::StackName;
 use crate::whereabouts::Whereabouts;
 
 /// What the CPU was doing.
@@ -12,7 +13,7 @@ pub struct FailureContext {
     /// The vector whose handler was running; `None` in ordinary code.
     pub handler: Option<u8>,
     /// Whose turn it was on the CPU.
-    pub task: &'static str,
+    pub task: StackName,
     /// Where the stack pointer was; `None` where neither a call stack nor the kernel's image is.
     pub stack: Option<Whereabouts>,
 }
@@ -50,7 +51,7 @@ mod tests {
     fn contexts_name_handler_and_stack() {
         let ordinary = FailureContext {
             handler: None,
-            task: "the first task",
+            task: "the first task".into(),
             stack: Some(Whereabouts::CallStack("boot".into())),
         };
         assert_eq!(
@@ -59,7 +60,7 @@ mod tests {
         );
         let handler = FailureContext {
             handler: Some(32),
-            task: "worker 3",
+            task: "worker 3".into(),
             stack: Some(Whereabouts::NotCanonical),
         };
         assert_eq!(

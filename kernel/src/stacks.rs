@@ -91,10 +91,10 @@ const BOOT_STACK_NAME: &str = "boot";
 /// Where the ordinary stack is.
 static BOOT_STACK: Once<Range<u64>> = Once::new();
 
-/// The most guarded stacks at a time: those of tasks, or so many; those of exceptions on each CPU; and those that other CPUs than
-/// the first begin with.
+/// The most guarded stacks at a time: those of tasks, or so many; those of exceptions on each CPU; and that which each CPU has
+/// where no task runs on it.
 pub const MOST_GUARDED_STACKS: usize =
-    MOST_TASKS + MOST_CPUS * ExceptionStack::ALL.len() + (MOST_CPUS - 1);
+    MOST_TASKS + MOST_CPUS * ExceptionStack::ALL.len() + MOST_CPUS;
 
 /// The entry's `start` while nobody has it.
 const UNUSED: u64 = 0;

@@ -5,13 +5,13 @@
 //!            a task that does not run               one that has not run yet
 //!  higher    what it was doing                      the function to call
 //!            return address                         `enter`
-//!            rbp rbx r12 r13 r14 r15                0, 0, the function's place, its caller, what comes behind, 0
+//!            rbp rbx r12 r13 r14 r15                0, what comes first, the function's place, its caller, what comes last, 0
 //!  lower     ▲ saved stack pointer                  ▲ saved stack pointer
 //! ```
 //!
 //! Everything else is the caller's to save: the kernel uses neither floating-point nor vector registers, and a task that was
 //! interrupted has all its registers in the frame of the interrupt's handler. A switch happens with interrupts masked, so the
-//! flags need not be saved; a new task enables them itself.
+//! flags need not be saved; a new task enables them itself. Nothing of a context belongs to a CPU: it is taken up by any.
 
 use core::arch::naked_asm;
 
@@ -30,7 +30,7 @@ struct Saved {
     r13: u64,
     /// Preserved by calls; in a new task, where the function lies.
     r12: u64,
-    /// Preserved by calls.
+    /// Preserved by calls; in a new task, what to call first.
     rbx: u64,
     /// The frame pointer: 0 ends the backtrace of a new task.
     rbp: u64,
@@ -41,12 +41,14 @@ struct Saved {
 /// Bytes that a call stack is aligned to at a call.
 const ALIGNMENT: u64 = 16;
 
-/// Makes the context of a task that calls `function`, then `finish`, at the top of `stack`, and returns its saved stack pointer.
+/// Makes the context of a task at the top of `stack`, and returns its saved stack pointer. It calls `begin` with interrupts masked,
+/// and then, with interrupts enabled, `function` and `finish`.
 ///
 /// `function` fits half of the stack, and is aligned to a page at most.
 pub(super) fn prepare<F: FnOnce() + Send + 'static>(
     stack: &GuardedStack,
     function: F,
+    begin: extern "C" fn(),
     finish: extern "C" fn() -> !,
 ) -> u64 {
     let addresses = stack.addresses();
@@ -64,7 +66,7 @@ pub(super) fn prepare<F: FnOnce() + Send + 'static>(
         r14: finish as *const () as u64,
         r13: call::<F> as *const () as u64,
         r12: place,
-        rbx: 0,
+        rbx: begin as *const () as u64,
         rbp: 0,
         return_address: enter as *const () as u64,
     };
@@ -86,14 +88,21 @@ unsafe extern "C" fn call<F: FnOnce()>(function: *mut F) {
     function();
 }
 
-/// Where a new task begins: calls `r13` with `r12`, then `r14`.
+/// Where a new task begins: calls `rbx`, then, with interrupts enabled, `r13` with `r12`, then `r14`.
 ///
 /// # Safety
 ///
 /// It is returned to by [`switch`], with registers as [`prepare`] has put them.
 #[unsafe(naked)]
 unsafe extern "C" fn enter() {
-    naked_asm!("mov rdi, r12", "sti", "call r13", "call r14", "ud2")
+    naked_asm!(
+        "call rbx",
+        "mov rdi, r12",
+        "sti",
+        "call r13",
+        "call r14",
+        "ud2"
+    )
 }
 
 /// Saves the running context's stack pointer at `from`, and takes the context up that was saved as `to`. Returns when somebody
@@ -102,8 +111,8 @@ unsafe extern "C" fn enter() {
 /// # Safety
 ///
 /// 1. Interrupts are masked, and no lock is held that the other context may want.
-/// 2. `to` was saved by this function, or made by [`prepare`], and not taken up since; its stack is still there.
-/// 3. `from` is valid for writes, and nobody reads it before the switch is done.
+/// 2. `to` was saved by this function, or made by [`prepare`], and not taken up since, by any CPU; its stack is still there.
+/// 3. `from` is valid for writes, and nobody reads it before the switch is done: not before the other context has said so.
 #[unsafe(naked)]
 pub(super) unsafe extern "C" fn switch(from: *mut u64, to: u64) {
     naked_asm!(

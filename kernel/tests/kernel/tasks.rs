@@ -42,7 +42,7 @@ fn a_task_runs_and_is_waited_for() {
     let by_task = has_run.clone();
     let task = tasks::spawn("one", move || {
         assert!(cpu::are_enabled());
-        assert_eq!(tasks::running_name(), "one");
+        assert_eq!(tasks::running_name().as_str(), "one");
         by_task.store(true, Ordering::Relaxed);
     })
     .expect("there is room");
