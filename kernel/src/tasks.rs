@@ -61,13 +61,5 @@ pub use table::{SpawnError, Task, count, current_of, reap, running_name, spawn};
 #[cfg(target_os = "none")]
 pub use waiting::{Waiter, sleep};
 
-/// What a CPU does that has come up and has no task: it sleeps, and handles interrupts.
-#[cfg(target_os = "none")]
-pub fn run_this_cpu() -> ! {
-    loop {
-        x86_64::instructions::interrupts::enable_and_hlt();
-    }
-}
-
 /// The most tasks at a time, the one that boots included.
 pub const MOST_TASKS: usize = 64;
