@@ -35,8 +35,8 @@ pub(super) const FAMILY: Family = Family {
             aliases: &[],
             arguments: "SECONDS [SEED]",
             summary: "have tasks and interrupts allocate; a key ends it",
-            help: "Tasks that are preempted anywhere and handlers of interrupts allocate, resize and free, beside a model that\n\
-                   knows what must be where. A finding is a panic. The same SEED, 1 if nothing is said, gives the same streams.",
+            help: "On all CPUs, tasks that are preempted anywhere and handlers of interrupts allocate, resize and free, beside a\n\
+                   model that knows what must be where. A finding is a panic. The same SEED, 1 if nothing is said, gives the same streams.",
             choices: Argument::Free,
             run: stress,
         },
@@ -125,7 +125,7 @@ fn stress<'a>(_: &mut Session, arguments: &'a str) -> Result<(), ArgumentError<'
     };
     println!("stress: tasks and interrupts allocate; any key ends it.");
     match run_stress(&plan) {
-        Ok(report) => println!("stress: no finding. {report}"),
+        Ok(report) => println!("stress: no finding. {report}\n\n{}", report.table()),
         Err(error) => println!("{error}"),
     }
     Ok(())

@@ -28,6 +28,9 @@ static TSC_AT_START: AtomicU64 = AtomicU64::new(0);
 /// What each tick of the first CPU calls.
 static ON_TICK: Hook<fn()> = Hook::new();
 
+/// What each tick of any CPU calls.
+static ON_EACH_TICK: Hook<fn()> = Hook::new();
+
 /// Returns how often the timer of the first CPU has ticked: this is what time is told by.
 pub fn ticks() -> u64 {
     TICKS.load(Ordering::Relaxed)
@@ -85,6 +88,11 @@ pub fn on_tick(function: fn()) {
     ON_TICK.set(function);
 }
 
+/// Chooses what each tick of any CPU calls, with interrupts masked. CPUs tick at the same time.
+pub fn on_each_tick(function: fn()) {
+    ON_EACH_TICK.set(function);
+}
+
 /// Begins to tell time, given what the time-stamp counter counts a second; 0 if that is not known.
 pub(super) fn set_clock(tsc_hz: u64) {
     TSC_AT_START.store(clock::now(), Ordering::Relaxed);
@@ -98,6 +106,7 @@ pub(super) extern "x86-interrupt" fn handler(_: InterruptStackFrame) {
         TICKS.fetch_add(1, Ordering::Relaxed);
         ON_TICK.call();
     }
+    ON_EACH_TICK.call();
     controller::end_of_interrupt(TIMER);
     drop(handling);
     // Last of all, when the controller knows that the interrupt is done: this may switch to another call stack, and return much

@@ -1,52 +1,59 @@
-//! What interrupt handlers do: each run allocates an object, and frees one that another context has left.
+//! What interrupt handlers do, on each CPU: each run allocates an object, and frees one that another context has left.
 
-use core::alloc::Layout;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use super::exchange;
 use super::object::Object;
+use super::tally::{self, What};
+use super::{exchange, worker};
+use crate::cpu;
 use crate::interrupts::{on_serial_byte, on_software_interrupt, timer};
-use crate::random::Random;
-
-/// How often a handler has run.
-static RUNS: AtomicU64 = AtomicU64::new(0);
+use crate::tasks;
 
 /// The stress goes on: handlers have something to do.
 static IS_ON: AtomicBool = AtomicBool::new(false);
 
+/// How many handlers are at it, on all CPUs.
+static AT_WORK: AtomicUsize = AtomicUsize::new(0);
+
 /// Has the handlers allocate from now on.
 pub(super) fn start() {
-    RUNS.store(0, Ordering::Relaxed);
-    IS_ON.store(true, Ordering::Release);
-    timer::on_tick(run);
+    IS_ON.store(true, Ordering::SeqCst);
+    timer::on_each_tick(run);
     on_software_interrupt(run);
     on_serial_byte(|_| run());
 }
 
-/// Has them do nothing again.
+/// Has them do nothing again, and waits for those of other CPUs that are in the middle of it.
 pub(super) fn stop() {
-    IS_ON.store(false, Ordering::Release);
-    timer::on_tick(|| {});
+    IS_ON.store(false, Ordering::SeqCst);
+    timer::on_each_tick(|| {});
     on_software_interrupt(|| {});
     on_serial_byte(|_| {});
-}
-
-/// Returns how often one has run since [`start`].
-pub(super) fn runs() -> u64 {
-    RUNS.load(Ordering::Relaxed)
+    // Whoever is not counted yet will see that there is nothing to do.
+    while AT_WORK.load(Ordering::SeqCst) > 0 {
+        tasks::yield_now();
+    }
 }
 
 /// One run, with interrupts masked: the same for all interrupts.
 fn run() {
-    if !IS_ON.load(Ordering::Acquire) {
-        return;
+    AT_WORK.fetch_add(1, Ordering::SeqCst);
+    if IS_ON.load(Ordering::SeqCst) {
+        allocate_and_free();
     }
-    let number = RUNS.fetch_add(1, Ordering::Relaxed) + 1;
-    // Handlers do not interrupt each other, so each run has a number of its own to begin with.
-    let mut random = Random::from_seed(number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    AT_WORK.fetch_sub(1, Ordering::SeqCst);
+}
+
+/// Allocates an object, and frees one that was left.
+fn allocate_and_free() {
+    // Handlers of a CPU do not interrupt each other, so each run has a number of its own to begin with.
+    let number = tally::count(What::HandlerRun) + 1;
+    let mut random = worker::random_from(number << 8 | cpu::current() as u64);
     let size = 1 + random.log_distributed(0, 12);
-    let layout = Layout::from_size_align(size, 1 << random.below(5));
     let fill = random.next_number().to_le_bytes()[3];
-    let object = layout.ok().and_then(|layout| Object::new(layout, fill));
+    let object = Object::new(worker::layout_of(size, random.below(5)), fill);
+    if object.is_none() {
+        tally::count(What::Null);
+    }
     drop(exchange::swap(random.below(usize::MAX), object));
 }

@@ -6,6 +6,8 @@ use core::ptr::NonNull;
 use core::slice;
 
 use super::shadow;
+use super::tally::{self, What};
+use crate::cpu;
 
 /// An object of the kernel's heap, filled with a byte of its own. Freed when dropped, after a look at its contents.
 ///
@@ -19,6 +21,8 @@ pub struct Object {
     layout: Layout,
     /// What it is filled with.
     fill: u8,
+    /// The CPU that allocated it, or that its task was moved from in that moment.
+    cpu: usize,
 }
 
 // SAFETY: an object is memory of the heap's, which every context may use and free, one at a time.
@@ -72,7 +76,7 @@ impl Object {
         };
         shadow::insert(start, layout);
         let kept = self.size().min(size);
-        (self.start, self.layout) = (start, layout);
+        (self.start, self.layout, self.cpu) = (start, layout, cpu::current());
         assert!(
             self.holds(kept),
             "stress: an object lost its contents when it was resized: {self:x?}"
@@ -112,6 +116,7 @@ impl Object {
             start,
             layout,
             fill,
+            cpu: cpu::current(),
         }
     }
 
@@ -146,6 +151,9 @@ impl Drop for Object {
     fn drop(&mut self) {
         self.look("before it is freed");
         shadow::remove(self.start, self.layout);
+        if self.cpu != cpu::current() {
+            tally::count(What::Crossing);
+        }
         // SAFETY: live with that layout (invariant), and not used again: this value ends here.
         unsafe { dealloc(self.start.as_ptr(), self.layout) };
     }

@@ -4,10 +4,12 @@ use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 
-use super::report::{Counts, Report};
-use super::worker::{Tally, Worker};
-use super::{exchange, handlers, shadow};
+use super::belt::MOST_PAIRS;
+use super::report::{OfCpu, Report};
+use super::worker::Worker;
+use super::{belt, exchange, handlers, shadow, tally};
 use crate::bench::clock;
+use crate::cpu::{self, MOST_CPUS};
 use crate::interrupts::timer;
 use crate::memory::frame::FRAME_SIZE;
 use crate::memory::heap_check;
@@ -16,20 +18,28 @@ use crate::memory::physical;
 use crate::println;
 use crate::tasks::{self, SpawnError, Task};
 
-/// How many tasks allocate.
-const WORKERS: usize = 6;
+/// The least tasks that allocate and free for themselves.
+const LEAST_WORKERS: usize = 6;
 
-/// The tasks of a run: those, and the companion.
-type Tasks = [Option<Task>; WORKERS + 1];
+/// The most of them: two for each CPU.
+const MOST_WORKERS: usize = 2 * MOST_CPUS;
+
+/// The most tasks of a run: those, two for each belt, and the companion.
+const MOST: usize = MOST_WORKERS + 2 * MOST_PAIRS + 1;
+
+const _: () = assert!(
+    MOST + 4 <= tasks::MOST_TASKS,
+    "there is room for the kernel's own tasks"
+);
+
+/// The tasks of a run. (Not in the heap: that is what is tried.)
+type Tasks = [Option<Task>; MOST];
 
 /// The most bytes that the objects of all tasks have together.
 const MOST_BYTES: usize = 32 << 20;
 
 /// Seconds between two lines that say how far it is.
 const PROGRESS_SECONDS: u64 = 5;
-
-/// What all tasks have done.
-static TALLY: Tally = Tally::new();
 
 /// Why there was no stress. Displays as a sentence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +65,12 @@ impl fmt::Display for StressError {
 }
 
 impl core::error::Error for StressError {}
+
+impl From<SpawnError> for StressError {
+    fn from(error: SpawnError) -> Self {
+        Self::NoTask(error)
+    }
+}
 
 /// What is to be done.
 #[derive(Clone, Copy, Debug)]
@@ -101,26 +117,53 @@ pub fn run(plan: &Plan) -> Result<Report, StressError> {
     tasks::reap();
     HEAP.trim();
     let before = Books::now();
-    let budget = (bytes_free() / 4).min(MOST_BYTES) / WORKERS;
-    let workers = start(plan.seed, budget, plan.companion)?;
-    let seconds = look_on(plan);
-    stop(workers);
-    let report = report(seconds, plan.seed, seconds + 1);
+    let crew = Crew::for_cpus(cpu::count());
+    let turns = core::array::from_fn(tasks::counts_of);
+    let tasks = start(crew, plan)?;
+    let report_at = |seconds, checks| report(plan.seed, crew, &turns, seconds, checks);
+    let seconds = look_on(plan, &report_at);
+    stop(tasks);
+    let report = report_at(seconds, seconds + 1);
     exchange::clear();
+    belt::clear();
     check("behind it");
     before.compare();
     Ok(report)
 }
 
+/// Who is at work in a run.
+#[derive(Clone, Copy, Debug)]
+struct Crew {
+    /// Tasks that allocate and free for themselves.
+    workers: usize,
+    /// Pairs of a producer and a consumer.
+    pairs: usize,
+}
+
+impl Crew {
+    /// Chooses who works on so many CPUs.
+    fn for_cpus(cpus: usize) -> Self {
+        Self {
+            workers: (2 * cpus).clamp(LEAST_WORKERS, MOST_WORKERS),
+            pairs: cpus.div_ceil(2).min(MOST_PAIRS),
+        }
+    }
+
+    /// Returns how many tasks that is.
+    const fn tasks(self) -> usize {
+        self.workers + 2 * self.pairs
+    }
+}
+
 /// Checks the heap once a second, until it is over. Returns how many seconds there were.
-fn look_on(plan: &Plan) -> u64 {
+fn look_on(plan: &Plan, report_at: &dyn Fn(u64, u64) -> Report) -> u64 {
     for second in 1..=plan.seconds {
         if is_stopped_within_a_second(plan.is_stopped) {
             return second - 1;
         }
         check("in the middle of it");
         if second % PROGRESS_SECONDS == 0 && second < plan.seconds {
-            println!("stress: {}", report(second, plan.seed, second));
+            println!("stress: {}", report_at(second, second));
         }
     }
     plan.seconds
@@ -146,11 +189,17 @@ fn has_timer() -> bool {
 }
 
 /// Starts everything.
-fn start(seed: u64, budget: usize, companion: fn(&AtomicBool)) -> Result<Tasks, StressError> {
-    TALLY.reset();
+fn start(crew: Crew, plan: &Plan) -> Result<Tasks, StressError> {
+    tally::reset();
+    tally::IS_OVER.store(false, Ordering::SeqCst);
     exchange::clear();
-    let mut tasks = [const { None }; WORKERS + 1];
-    if let Err(error) = start_all(&mut tasks, seed, budget, companion) {
+    let mut tasks = [const { None }; MOST];
+    let mut places = tasks.iter_mut();
+    if let Err(error) = start_all(crew, plan, |task| {
+        if let Some(place) = places.next() {
+            *place = Some(task);
+        }
+    }) {
         stop(tasks);
         return Err(error);
     }
@@ -158,31 +207,37 @@ fn start(seed: u64, budget: usize, companion: fn(&AtomicBool)) -> Result<Tasks, 
     Ok(tasks)
 }
 
-/// Starts all tasks.
-fn start_all(
-    tasks: &mut Tasks,
-    seed: u64,
-    budget: usize,
-    companion: fn(&AtomicBool),
-) -> Result<(), StressError> {
-    let beside = move || companion(&TALLY.is_over);
-    tasks[WORKERS] = Some(tasks::spawn("companion", beside).map_err(StressError::NoTask)?);
-    for (task, number) in tasks[..WORKERS].iter_mut().zip(0..) {
-        *task = Some(start_one(seed.wrapping_add(number), budget)?);
+/// Starts all tasks, and gives each to `started`.
+fn start_all(crew: Crew, plan: &Plan, mut started: impl FnMut(Task)) -> Result<(), StressError> {
+    let budget = (bytes_free() / 4).min(MOST_BYTES) / crew.workers;
+    let companion = plan.companion;
+    started(tasks::spawn("companion", move || {
+        companion(&tally::IS_OVER);
+    })?);
+    let mut next = plan.seed;
+    let mut seed = || {
+        let seed = next;
+        next = next.wrapping_add(1);
+        seed
+    };
+    for _ in 0..crew.workers {
+        let worker = Worker::new(seed(), budget).ok_or(StressError::OutOfMemory)?;
+        started(tasks::spawn("stress", || worker.run())?);
+    }
+    for pair in 0..crew.pairs {
+        let seed = seed();
+        started(tasks::spawn("consumer", move || belt::consume(pair))?);
+        started(tasks::spawn("producer", move || belt::produce(pair, seed))?);
     }
     Ok(())
-}
-
-/// Starts one task.
-fn start_one(seed: u64, budget: usize) -> Result<Task, StressError> {
-    let worker = Worker::new(seed, budget, &TALLY).ok_or(StressError::OutOfMemory)?;
-    tasks::spawn("stress", || worker.run()).map_err(StressError::NoTask)
 }
 
 /// Ends everything, and waits until it has ended.
 fn stop(tasks: Tasks) {
     handlers::stop();
-    TALLY.is_over.store(true, Ordering::Relaxed);
+    tally::IS_OVER.store(true, Ordering::SeqCst);
+    // Behind that: who waits looks again.
+    belt::wake_all();
     tasks.into_iter().flatten().for_each(Task::join);
 }
 
@@ -193,22 +248,25 @@ fn check(when: &str) {
     }
 }
 
-/// Returns the numbers so far.
-fn report(seconds: u64, seed: u64, checks: u64) -> Report {
-    let counts = Counts {
-        steps: TALLY.steps.load(Ordering::Relaxed),
-        allocations: TALLY.allocations.load(Ordering::Relaxed),
-        resizes: TALLY.resizes.load(Ordering::Relaxed),
-        nulls: TALLY.nulls.load(Ordering::Relaxed),
-        exchanged: exchange::exchanged(),
-        handler_runs: handlers::runs(),
-        checks,
+/// Returns the numbers so far; `turns` is what CPUs had done before.
+fn report(
+    seed: u64,
+    crew: Crew,
+    turns: &[tasks::Counts; MOST_CPUS],
+    seconds: u64,
+    checks: u64,
+) -> Report {
+    let of_cpu = |cpu| OfCpu {
+        counts: tally::counts_of(cpu),
+        turns: tasks::counts_of(cpu) - turns[cpu],
     };
     Report {
         seconds,
         seed,
-        tasks: WORKERS,
-        counts,
+        tasks: crew.tasks(),
+        cpus: cpu::count(),
+        checks,
+        of_cpus: core::array::from_fn(of_cpu),
     }
 }
 
@@ -217,21 +275,22 @@ fn bytes_free() -> usize {
     usize::try_from(physical::counts().free * FRAME_SIZE).unwrap_or(usize::MAX)
 }
 
-/// What must be the same before and after.
+/// What must be the same before and after. (Not the number of free frames: other tasks may come and go, with their call stacks.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Books {
     /// Live objects.
     objects: u64,
-    /// Free frames.
-    frames: u64,
+    /// Bytes that the heap holds.
+    held: usize,
 }
 
 impl Books {
     /// Counts, when the heap keeps nothing in hand.
     fn now() -> Self {
+        let statistics = HEAP.statistics();
         Self {
-            objects: HEAP.statistics().live(),
-            frames: physical::counts().free,
+            objects: statistics.live(),
+            held: statistics.bytes_held,
         }
     }
 
@@ -246,9 +305,9 @@ impl Books {
         HEAP.trim();
         let now = Self::now();
         assert_eq!(
-            (now.objects, now.frames),
-            (self.objects, self.frames),
-            "stress: live objects and free frames are not what they were before"
+            (now.objects, now.held),
+            (self.objects, self.held),
+            "stress: live objects and bytes that the heap holds are not what they were before"
         );
         let account = physical::account();
         assert!(account.is_balanced(), "stress: {account}");

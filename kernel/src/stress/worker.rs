@@ -2,52 +2,16 @@
 
 use alloc::vec::Vec;
 use core::alloc::Layout;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::exchange;
 use super::object::Object;
+use super::tally::{self, What};
 use crate::interrupts::raise_software_interrupt;
 use crate::random::Random;
 use crate::tasks;
 
 /// The most objects that a task has at a time.
 const MOST_OBJECTS: usize = 400;
-
-/// What all tasks have done, added up.
-#[derive(Debug)]
-pub(super) struct Tally {
-    /// Steps.
-    pub(super) steps: AtomicU64,
-    /// Objects allocated.
-    pub(super) allocations: AtomicU64,
-    /// Objects resized.
-    pub(super) resizes: AtomicU64,
-    /// Requests answered with null.
-    pub(super) nulls: AtomicU64,
-    /// It is time to stop.
-    pub(super) is_over: AtomicBool,
-}
-
-impl Tally {
-    /// Nothing was done yet.
-    pub(super) const fn new() -> Self {
-        Self {
-            steps: AtomicU64::new(0),
-            allocations: AtomicU64::new(0),
-            resizes: AtomicU64::new(0),
-            nulls: AtomicU64::new(0),
-            is_over: AtomicBool::new(false),
-        }
-    }
-
-    /// Forgets what was done.
-    pub(super) fn reset(&self) {
-        for counter in [&self.steps, &self.allocations, &self.resizes, &self.nulls] {
-            counter.store(0, Ordering::Relaxed);
-        }
-        self.is_over.store(false, Ordering::Relaxed);
-    }
-}
 
 /// A task under stress.
 pub(super) struct Worker {
@@ -59,29 +23,26 @@ pub(super) struct Worker {
     budget: usize,
     /// Bytes that they have.
     bytes: usize,
-    /// Where it counts.
-    tally: &'static Tally,
 }
 
 impl Worker {
     /// Makes a worker that has nothing yet. `None` where there is no memory for it.
-    pub(super) fn new(seed: u64, budget: usize, tally: &'static Tally) -> Option<Self> {
+    pub(super) fn new(seed: u64, budget: usize) -> Option<Self> {
         let mut objects = Vec::new();
         objects.try_reserve_exact(MOST_OBJECTS).ok()?;
         Some(Self {
-            random: Random::from_seed(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1),
+            random: random_from(seed),
             objects,
             budget,
             bytes: 0,
-            tally,
         })
     }
 
     /// Works until it is over, then frees everything.
     pub(super) fn run(mut self) {
-        while !self.tally.is_over.load(Ordering::Relaxed) {
+        while !tally::is_over() {
             self.step();
-            self.tally.steps.fetch_add(1, Ordering::Relaxed);
+            tally::count(What::Step);
         }
     }
 
@@ -111,10 +72,10 @@ impl Worker {
         };
         match object {
             Some(object) => {
-                self.tally.allocations.fetch_add(1, Ordering::Relaxed);
+                tally::count(What::Allocation);
                 self.keep(object);
             }
-            None => self.count_null(),
+            None => count_null(),
         }
     }
 
@@ -126,9 +87,9 @@ impl Worker {
         };
         let fits = self.bytes + size <= self.budget;
         if fits && object.resize(size) {
-            self.tally.resizes.fetch_add(1, Ordering::Relaxed);
+            tally::count(What::Resize);
         } else if fits {
-            self.count_null();
+            count_null();
         }
         self.keep(object);
     }
@@ -169,11 +130,6 @@ impl Worker {
         Some(object)
     }
 
-    /// Counts an answer with null.
-    fn count_null(&self) {
-        self.tally.nulls.fetch_add(1, Ordering::Relaxed);
-    }
-
     /// Returns a size: mostly small, at times some pages, rarely a region's.
     fn size(&mut self) -> usize {
         match self.random.below(128) {
@@ -189,7 +145,21 @@ impl Worker {
             0 => self.random.below(15),
             _ => self.random.below(5),
         };
-        let size = self.size();
-        Layout::from_size_align(size, 1 << shift).unwrap_or(Layout::new::<u64>())
+        layout_of(self.size(), shift)
     }
+}
+
+/// Returns the layout of an object of `size` bytes, at a multiple of 2 to the power of `shift`.
+pub(super) fn layout_of(size: usize, shift: usize) -> Layout {
+    Layout::from_size_align(size, 1 << shift).unwrap_or(Layout::new::<u64>())
+}
+
+/// Makes the random stream of a seed; those of neighbouring seeds have nothing in common.
+pub(super) const fn random_from(seed: u64) -> Random {
+    Random::from_seed(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+}
+
+/// Counts an answer with null.
+fn count_null() {
+    tally::count(What::Null);
 }
