@@ -28,6 +28,7 @@ use crate::style::PlainText;
 use crate::tasks::Waiter;
 
 pub use emergency::Emergency;
+pub(crate) use emergency::interject;
 
 /// Bytes of input that can wait to be read.
 const INPUT_BYTES: usize = 1024;

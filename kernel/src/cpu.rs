@@ -9,19 +9,37 @@
 //! | [`roster`] | which processors of the machine are to be started: pure |
 //! | [`identity`] | which CPU this is: the register GS |
 //! | [`start`] | how the others come up |
+//! | [`call`] | having others call a function, look again, or stand still |
+//! | [`translations`] | having others forget pages that are unmapped |
+//! | [`stop`] | stopping all others, for good |
 
 pub mod per_cpu;
 pub mod roster;
 
 #[cfg(target_os = "none")]
+pub mod call;
+#[cfg(target_os = "none")]
 pub mod identity;
 #[cfg(target_os = "none")]
 pub mod start;
+#[cfg(target_os = "none")]
+pub mod stop;
+#[cfg(target_os = "none")]
+pub mod translations;
 
 pub use per_cpu::{Own, PerCpu};
 
 #[cfg(target_os = "none")]
+pub use call::{alone, on, on_all, wake};
+#[cfg(target_os = "none")]
 pub use identity::{count, current, local_apic_id};
+
+/// Does what another CPU wants by an NMI. Returns whether there was anything: else the NMI is the machine's.
+#[cfg(target_os = "none")]
+pub(crate) fn answer_nmi() -> bool {
+    stop::obey();
+    translations::answer()
+}
 
 /// The most CPUs that the kernel runs on. If the machine has more, they are left asleep.
 pub const MOST_CPUS: usize = 16;

@@ -3,6 +3,8 @@
 //! Nothing here allocates, waits for a lock, or trusts more than it must. What the CPU said comes first, then who called whom,
 //! and last of all what the heap knows: that is read from memory which may be what is broken.
 //!
+//! Other CPUs are stopped before anything else is done about a failure; where two fail at once, one reports and the other stops.
+//!
 //! A failure is counted before anything else is done about it, so that a failure while reporting a failure is known to be one:
 //! it is reported with the name of the first; one more just ends the run.
 
@@ -12,7 +14,6 @@ use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 use spin::Once;
-use x86_64::instructions::interrupts;
 use x86_64::registers::rflags;
 
 use crate::backtrace::Backtrace;
@@ -22,7 +23,7 @@ use crate::failure_context::FailureContext;
 use crate::interrupts::handling;
 use crate::protocol::Exit;
 use crate::registers::Flags;
-use crate::{lookup, out_of_memory, qemu, screen, tasks};
+use crate::{cpu, lookup, out_of_memory, qemu, screen, tasks};
 
 /// What went wrong. Displays as the first part of the report, in whole lines, without the backtrace.
 #[derive(Clone, Copy, Debug)]
@@ -174,10 +175,10 @@ pub struct Reporting {
     is_first: bool,
 }
 
-/// Masks interrupts and counts a failure: the first thing to be done about one, before anything is looked at. Does not
-/// return if the report of a failure of a report has failed.
+/// Masks interrupts, stops all other CPUs and counts a failure: the first thing to be done about one, before anything is looked at.
+/// Does not return if the report of a failure of a report has failed, or if another CPU reports one: this one stops then.
 pub fn begin(what: Summary) -> Reporting {
-    interrupts::disable();
+    cpu::stop::all_others();
     let before = FAILURES.fetch_add(1, Ordering::Relaxed);
     match before {
         0 => what.keep(),
@@ -192,7 +193,8 @@ pub fn begin(what: Summary) -> Reporting {
 impl Reporting {
     /// Reports the failure and leaves.
     pub fn finish(self, failure: &Failure<'_>, backtrace: Backtrace) -> ! {
-        // SAFETY: `begin` has masked interrupts, and nobody lets them in again; all that is printed from here on goes there.
+        // SAFETY: `begin` has masked interrupts and stopped the other CPUs, and nobody lets them go on; all that is printed from
+        // here on goes there.
         let mut console = unsafe { Emergency::take() };
         // Writing to the emergency console does not fail; if a message's `Display` does, the rest is still wanted.
         if self.is_first {
@@ -257,6 +259,7 @@ impl Write for Observed<'_> {
 /// Returns who is running, given the stack pointer of what failed.
 pub fn context(stack_pointer: u64) -> FailureContext {
     FailureContext {
+        cpu: (cpu::count() > 1).then(cpu::current),
         handler: handling::current(),
         task: tasks::running_name(),
         stack: lookup::outside_the_heap(stack_pointer),

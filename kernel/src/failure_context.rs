@@ -7,9 +7,11 @@ use crate::interrupts::vector;
 use crate::stack_name::StackName;
 use crate::whereabouts::Whereabouts;
 
-/// What the CPU was doing.
+/// Which CPU it was, and what it was doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FailureContext {
+    /// The number of the CPU; `None` where there is only one.
+    pub cpu: Option<usize>,
     /// The vector whose handler was running; `None` in ordinary code.
     pub handler: Option<u8>,
     /// Whose turn it was on the CPU.
@@ -20,6 +22,9 @@ pub struct FailureContext {
 
 impl fmt::Display for FailureContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(cpu) = self.cpu {
+            write!(f, "on CPU {cpu}, ")?;
+        }
         match self.handler {
             None => f.write_str("in ordinary code")?,
             Some(vector) => write!(
@@ -50,6 +55,7 @@ mod tests {
     #[test]
     fn contexts_name_handler_and_stack() {
         let ordinary = FailureContext {
+            cpu: None,
             handler: None,
             task: "the first task".into(),
             stack: Some(Whereabouts::CallStack("boot".into())),
@@ -59,13 +65,14 @@ mod tests {
             "in ordinary code, while the first task runs, on the call stack `boot`"
         );
         let handler = FailureContext {
+            cpu: Some(2),
             handler: Some(32),
             task: "worker 3".into(),
             stack: Some(Whereabouts::NotCanonical),
         };
         assert_eq!(
             handler.to_string(),
-            "in the handler of interrupt 32 (timer), while worker 3 runs, with a stack pointer that is on no call stack: \
+            "on CPU 2, in the handler of interrupt 32 (timer), while worker 3 runs, with a stack pointer that is on no call stack: \
              not an address: in neither half of the address space"
         );
         let elsewhere = FailureContext {

@@ -3,13 +3,13 @@
 //! | vectors | what | module |
 //! |---|---|---|
 //! | 0–31 | exceptions of the CPU: reported; all but those below end the kernel | [`exceptions`] |
-//! | 2 | the non-maskable interrupt: counted, given to a hook, and left behind, unless the hardware has failed | [`nmi`] |
+//! | 2 | the non-maskable interrupt: counted, given to a hook, and left behind, unless the hardware has failed, or another CPU has sent it | [`nmi`] |
 //! | 3 | the breakpoint: shown and left behind | [`exceptions`] |
 //! | 32 | the timer | [`timer`] |
 //! | 36 | the serial port has received | [`console`](crate::console) |
 //! | 39, 47 | spurious ones of the two PICs | [`pic`] |
 //! | 128 | a software interrupt, free to use | [`descriptor_table`] |
-//! | 240 | another CPU wants a function called | `cpu::call` |
+//! | 240 | another CPU wants a function called | [`cpu::call`](crate::cpu::call) |
 //! | 255 | spurious ones of the local APIC | [`descriptor_table`] |
 //! | all others | unexpected: counted and left behind | [`unexpected`] |
 //!
@@ -42,7 +42,7 @@ pub mod exceptions;
 #[cfg(target_os = "none")]
 pub mod handling;
 #[cfg(target_os = "none")]
-mod hook;
+pub(crate) mod hook;
 #[cfg(target_os = "none")]
 pub mod io_apic;
 #[cfg(target_os = "none")]

@@ -5,6 +5,7 @@ use x86_64::instructions::{hlt, interrupts};
 use x86_64::structures::DescriptorTablePointer;
 use x86_64::{VirtAddr, instructions::tables::lidt};
 
+use crate::cpu::stop;
 use crate::interrupts::timer;
 use crate::protocol::REBOOT_LINE;
 use crate::{println, qemu};
@@ -39,7 +40,7 @@ fn sleep(seconds: u64) {
 
 /// Resets the machine by whatever works: the keyboard controller, the chipset, a triple fault.
 fn reset() -> ! {
-    interrupts::disable();
+    stop::all_others();
     reset_by_keyboard_controller();
     reset_by_chipset();
     triple_fault()

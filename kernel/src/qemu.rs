@@ -1,9 +1,10 @@
 //! What QEMU and the runner have for kernels under test: a port that ends QEMU, a box of files from its command line, and a
 //! runner that can be asked for NMIs and for input.
 
+use x86_64::instructions::hlt;
 use x86_64::instructions::port::{Port, PortWriteOnly};
-use x86_64::instructions::{hlt, interrupts};
 
+use crate::cpu::stop;
 use crate::println;
 use crate::protocol::{Ask, EXIT_PORT, Exit};
 
@@ -18,9 +19,9 @@ pub fn is_present() -> bool {
     FirmwareConfiguration::select(SIGNATURE).read_array() == *b"QEMU"
 }
 
-/// Ends the run. On a machine without the exit device, the CPU sleeps for ever.
+/// Ends the run. On a machine without the exit device, all CPUs sleep for ever.
 pub fn exit(exit: Exit) -> ! {
-    interrupts::disable();
+    stop::all_others();
     let mut port = PortWriteOnly::<u8>::new(EXIT_PORT);
     // SAFETY: writing to this port ends QEMU; where no such device is, nothing listens.
     unsafe { port.write(exit.to_byte()) };

@@ -17,7 +17,7 @@ use crate::failure::{self, Failure, Observer, PanicLine};
 use crate::lock::{MaskingLock, named_lock};
 use crate::memory::heap_check;
 use crate::protocol::{ARGUMENTS_FILE, Exit};
-use crate::{println, qemu};
+use crate::{cpu, println, qemu};
 
 /// A test.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +26,8 @@ pub struct Test {
     pub name: &'static str,
     /// How it runs and should end.
     pub kind: Kind,
+    /// How many CPUs it needs at least: a machine with fewer has no such test.
+    pub cpus: usize,
     /// What it does.
     pub body: fn(),
 }
@@ -43,13 +45,25 @@ pub enum Kind {
     Faults(&'static [&'static str]),
 }
 
-/// Makes the list of a module's tests: `tests! { "module"; test, test => Alone, test => Panics("text", "text") }`.
+impl Test {
+    /// Returns whether this machine has as many CPUs as the test needs.
+    #[must_use]
+    pub fn has_its_machine(&self) -> bool {
+        self.cpus <= cpu::count()
+    }
+}
+
+/// Makes the list of a module's tests: `tests! { "module"; test, test => Alone, test => Panics("text", "text") }`, or, where all of
+/// them need two CPUs, `tests! { "module" on 2 cpus; test, … }`.
 #[macro_export]
 macro_rules! tests {
-    ($module:literal; $($name:ident $(=> $kind:ident $(($($text:literal),+ $(,)?))?)?),+ $(,)?) => {
+    ($module:literal; $($tests:tt)+) => { $crate::tests!(@list $module, 1; $($tests)+) };
+    ($module:literal on $cpus:literal cpus; $($tests:tt)+) => { $crate::tests!(@list $module, $cpus; $($tests)+) };
+    (@list $module:literal, $cpus:literal; $($name:ident $(=> $kind:ident $(($($text:literal),+ $(,)?))?)?),+ $(,)?) => {
         &[$($crate::testing::Test {
             name: ::core::concat!($module, "::", ::core::stringify!($name)),
             kind: $crate::tests!(@kind $($kind $(($($text),+))?)?),
+            cpus: $cpus,
             body: $name,
         }),+]
     };
@@ -71,7 +85,10 @@ pub fn run(groups: &'static [&'static [Test]]) -> ! {
     let mut buffer = [0; arguments::MOST_BYTES];
     let arguments =
         Arguments::new(qemu::read_file(ARGUMENTS_FILE, &mut buffer).unwrap_or_default());
-    let tests = || groups.iter().copied().flatten();
+    let tests = || {
+        let tests = groups.iter().copied().flatten();
+        tests.filter(|test| test.has_its_machine())
+    };
     match arguments.mode() {
         Mode::List => print_plan(tests(), arguments),
         Mode::Isolated => match tests().find(|test| arguments.only() == Some(test.name)) {

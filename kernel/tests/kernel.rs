@@ -44,6 +44,8 @@ mod out_of_memory;
 mod scattered;
 #[path = "kernel/screen.rs"]
 mod screen;
+#[path = "kernel/smp.rs"]
+mod smp;
 #[path = "kernel/stress.rs"]
 mod stress;
 #[path = "kernel/tasks.rs"]
@@ -58,6 +60,7 @@ static TESTS: &[&[Test]] = &[
     guarded_stacks::TESTS,
     interrupts::TESTS,
     cpus::TESTS,
+    smp::TESTS,
     tasks::TESTS,
     console::TESTS,
     commands::TESTS,

@@ -67,7 +67,7 @@ pub(super) fn runnable(
     tests: &'static [&'static [Test]],
 ) -> impl Iterator<Item = &'static Test> + Clone {
     let all = tests.iter().copied().flatten();
-    all.filter(|test| test.kind == Kind::Ordinary)
+    all.filter(|test| test.kind == Kind::Ordinary && test.has_its_machine())
 }
 
 /// `test [NAME]`

@@ -71,7 +71,7 @@ impl fmt::Display for NotStarted {
             Self::TooMany => write!(f, "the kernel runs on {MOST_CPUS} at most"),
             Self::NoStack(error) => error.fmt(f),
             Self::Unreachable => f.write_str("its APIC has a number that needs x2APIC mode"),
-            Self::Silent => write!(f, "it did not come up in {} s", PATIENCE.as_secs()),
+            Self::Silent => f.write_str("it did not come up in time"),
             Self::NoController => f.write_str("its APIC is not where the APIC of the first one is"),
         }
     }
@@ -99,7 +99,7 @@ pub(crate) fn all(low_memory: Option<LowMemory>) {
     };
     let trampoline = Trampoline::new(low_memory);
     for apic_id in roster.chosen() {
-        if let Err(reason) = start(apic_id, &trampoline) {
+        if let Err(reason) = start(apic_id, &trampoline, PATIENCE) {
             log::warn!("cpu: the one with APIC {apic_id} is left out: {reason}");
         }
     }
@@ -113,19 +113,22 @@ pub(crate) fn all(low_memory: Option<LowMemory>) {
     log::info!("cpu: {} of {} are up", count(), roster.others() + 1);
 }
 
-/// Starts the CPU with this local APIC, if it is none of those that are up, with memory that is reserved for it now. For tests:
-/// those that there are have been started when the kernel booted.
+/// Starts the CPU with this local APIC, which is none of those that are up, and gives it `patience` to come. For tests: those that
+/// there are have been started when the kernel booted.
 ///
 /// # Errors
 ///
 /// [`NotStarted`]; the CPU will not come up any more.
-#[must_use = "the CPU may not have come up"]
-pub fn start_late(apic_id: u32, low_memory: LowMemory) -> Result<(), NotStarted> {
-    start(apic_id, &Trampoline::new(low_memory))
+pub fn start_late(
+    apic_id: u32,
+    low_memory: LowMemory,
+    patience: Duration,
+) -> Result<(), NotStarted> {
+    start(apic_id, &Trampoline::new(low_memory), patience)
 }
 
 /// Starts the CPU with this local APIC, which is none of those that are up.
-fn start(apic_id: u32, trampoline: &Trampoline) -> Result<(), NotStarted> {
+fn start(apic_id: u32, trampoline: &Trampoline, patience: Duration) -> Result<(), NotStarted> {
     let cpu = count();
     if cpu >= MOST_CPUS {
         return Err(NotStarted::TooMany);
@@ -135,7 +138,12 @@ fn start(apic_id: u32, trampoline: &Trampoline) -> Result<(), NotStarted> {
     let stack = GuardedStack::new(name, STACK_BYTES).map_err(NotStarted::NoStack)?;
     trampoline.set(cpu, stack.top());
     let offer = Offer::make();
-    let outcome = wake(apic_id, cpu, trampoline, offer);
+    let outcome = wake(apic_id, trampoline, &offer, patience);
+    let outcome = outcome.and(if count() > cpu {
+        Ok(())
+    } else {
+        Err(NotStarted::NoController)
+    });
     if outcome.is_err() {
         // Wherever it is, it goes no further: from here on its stack is nobody's.
         local_apic::send(apic_id, Message::Reset);
@@ -147,13 +155,18 @@ fn start(apic_id: u32, trampoline: &Trampoline) -> Result<(), NotStarted> {
     outcome
 }
 
-/// Tells a CPU to start, and waits until it has.
-fn wake(apic_id: u32, cpu: usize, trampoline: &Trampoline, offer: Offer) -> Result<(), NotStarted> {
+/// Tells a CPU to start, and waits until it is up, or has found out that it cannot be.
+fn wake(
+    apic_id: u32,
+    trampoline: &Trampoline,
+    offer: &Offer,
+    patience: Duration,
+) -> Result<(), NotStarted> {
     if !local_apic::send(apic_id, Message::Reset) {
         return Err(NotStarted::Unreachable);
     }
     pause(RESET_TIME);
-    for patience in [FIRST_TRY, PATIENCE] {
+    for patience in [FIRST_TRY, patience] {
         // A CPU that runs already does not care.
         local_apic::send(apic_id, Message::Start(trampoline.frame()));
         if wait_until(patience, || offer.is_decided()) {
@@ -161,17 +174,10 @@ fn wake(apic_id: u32, cpu: usize, trampoline: &Trampoline, offer: Offer) -> Resu
         }
     }
     // One that comes in the very last moment has taken the offer, and will be up or say why not.
-    if offer.withdraw() {
+    if offer.withdraw() || !wait_until(PATIENCE, || offer.is_decided()) {
         return Err(NotStarted::Silent);
     }
-    if !wait_until(PATIENCE, || offer.is_decided()) {
-        return Err(NotStarted::Silent);
-    }
-    if count() > cpu {
-        Ok(())
-    } else {
-        Err(NotStarted::NoController)
-    }
+    Ok(())
 }
 
 /// Waits until `is_done`, but not much longer than `duration`. Returns whether it is done.

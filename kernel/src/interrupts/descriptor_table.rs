@@ -8,10 +8,10 @@ use x86_64::structures::idt::{InterruptDescriptorTable, InterruptStackFrame};
 use super::handling::Handling;
 use super::hook::Hook;
 use super::vector::{
-    SERIAL, SOFTWARE, SPURIOUS_APIC, SPURIOUS_FIRST_PIC, SPURIOUS_SECOND_PIC, TIMER,
+    CALL, SERIAL, SOFTWARE, SPURIOUS_APIC, SPURIOUS_FIRST_PIC, SPURIOUS_SECOND_PIC, TIMER,
 };
 use super::{controller, exceptions, pic, timer, unexpected};
-use crate::console;
+use crate::{console, cpu};
 
 /// The table.
 static TABLE: Once<InterruptDescriptorTable> = Once::new();
@@ -35,6 +35,7 @@ pub fn init() {
         table[SPURIOUS_SECOND_PIC].set_handler_fn(spurious_second_pic);
         table[SPURIOUS_APIC].set_handler_fn(spurious_apic);
         table[SOFTWARE].set_handler_fn(software_handler);
+        table[CALL].set_handler_fn(call_handler);
         table
     });
     table.load();
@@ -74,6 +75,13 @@ extern "x86-interrupt" fn serial_handler(_: InterruptStackFrame) {
     let _handling = Handling::begin(SERIAL);
     console::receive(serial_hook());
     controller::end_of_interrupt(SERIAL);
+}
+
+/// Called when another CPU has sent the interrupt.
+extern "x86-interrupt" fn call_handler(_: InterruptStackFrame) {
+    let _handling = Handling::begin(CALL);
+    cpu::call::answer();
+    controller::end_of_interrupt(CALL);
 }
 
 /// Called when an interrupt of the first PIC went away before the CPU asked which it was.

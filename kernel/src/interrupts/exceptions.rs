@@ -24,13 +24,11 @@ use x86_64::structures::idt::InterruptDescriptorTable;
 use super::vector::FIRST_OF_PICS;
 use super::{counts, nmi, unexpected};
 use crate::backtrace::Backtrace;
-use crate::console::Emergency;
-use crate::cpu;
 use crate::exception::{BREAKPOINT, Exception, HeapPointers, NON_MASKABLE_INTERRUPT, PAGE_FAULT};
 use crate::failure::{self, Failure, Summary};
-use crate::lookup;
 use crate::registers::Frame;
 use crate::stacks::ExceptionStack;
+use crate::{console, cpu, lookup};
 
 /// Makes the entry of an exception and returns its address: `plain`, or `coded` where the CPU pushes an error code.
 macro_rules! entry {
@@ -153,6 +151,9 @@ extern "C" fn handle(frame: &Frame) {
         unexpected::handle(vector);
         return;
     }
+    if vector == NON_MASKABLE_INTERRUPT && cpu::answer_nmi() {
+        return;
+    }
     counts::add(cpu::current(), vector);
     match vector {
         BREAKPOINT => show(&describe(frame)),
@@ -164,10 +165,10 @@ extern "C" fn handle(frame: &Frame) {
 /// Shows an exception that the kernel goes on from.
 fn show(exception: &Exception) {
     // Not `println!`: the breakpoint may be in code that holds the console's lock.
-    // SAFETY: interrupts are masked in a handler, until it returns; all is printed there.
-    let mut console = unsafe { Emergency::take() };
-    let _ = write!(console, "\n{exception}");
-    let _ = write!(console, "{}", HeapPointers::find(exception, lookup::places));
+    console::interject(|console| {
+        let _ = write!(console, "\n{exception}");
+        let _ = write!(console, "{}", HeapPointers::find(exception, lookup::places));
+    });
 }
 
 /// Reports an exception and leaves.

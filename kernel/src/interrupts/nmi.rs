@@ -1,7 +1,11 @@
 //! The non-maskable interrupt. It comes at any moment, in code that holds a lock too.
 //!
 //! A machine reports failures of its hardware this way: they end the kernel. All others (somebody pressed a button, asked QEMU's
-//! monitor for one, or sent one to another CPU) are counted and given to a hook.
+//! monitor for one, or a program sent one) are counted and given to a hook.
+//!
+//! CPUs of the kernel send each other NMIs too, to [stop](crate::cpu::stop) or to [forget](crate::cpu::translations). Those are
+//! neither counted nor given to the hook. The machine's come to the first CPU alone. Where one of each kind comes at once, the CPU
+//! takes one: its own business is done, and the other one is found to be the machine's when it comes.
 
 use core::fmt;
 

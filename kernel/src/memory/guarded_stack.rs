@@ -89,7 +89,8 @@ impl GuardedStack {
             return Err(NoStack::TooLarge);
         }
         let name = name.into();
-        // Mapped and written down in one step: whoever counts frames sees both or neither.
+        // Mapped and written down in one step, with interrupts masked: whoever counts frames sees both or neither, because
+        // other CPUs stand still for that where they have interrupts enabled.
         without_interrupts(|| {
             let start = mapper::map(pages, 1)?;
             // From here on, dropping it gives its pages back.

@@ -9,8 +9,8 @@
 //! # Cost
 //!
 //! All of it is masked. One look for the address, whatever was mapped before; then steps for each page of the request itself.
-//! The CPU forgets at most [`MOST_SINGLE_PAGES`] pages one by one; for more, it is made to forget all of its translations by
-//! loading CR3 again. That does, because no page here is marked as global.
+//! A CPU forgets at most [`MOST_SINGLE_PAGES`] pages one by one, and all it knows for more. The other CPUs are asked to and waited
+//! for, which comes on top of the figures: [`translations`] says why that ends, and soon.
 //!
 //! So there is a [largest mapping](super::window::LARGEST_MAPPING). Counted by the test `costs_of_regions_are_bounded`, in
 //! instructions of a release build on a machine with 2 GiB, by how the frames are scattered:
@@ -34,8 +34,6 @@ use core::slice;
 use core::sync::atomic::{Ordering, compiler_fence};
 
 use lock_api::Mutex;
-use x86_64::VirtAddr;
-use x86_64::instructions::tlb;
 use x86_64::registers::control::{Cr3, Cr4, Cr4Flags};
 
 use super::frame::Frame;
@@ -46,15 +44,14 @@ use super::page_tables::{Entry, PageTables, TableMemory};
 use super::physical::{counts, frame_pointer, with_frames};
 use super::pointer::pointer_to;
 use super::window::{MOST_PAGES, NotInUse, Window};
+use crate::cpu::translations;
+pub use crate::cpu::translations::MOST_SINGLE_PAGES;
 use crate::lock::{MaskingLock, named_lock};
 
 named_lock!(WindowLock, "the window's lock");
 
 /// Where the window begins: above all physical memory as far as it is mapped, and far below the kernel's image.
 pub const WINDOW_BASE: u64 = 0xffff_c800_0000_0000;
-
-/// The most pages that the CPU is told of one by one when they are unmapped.
-pub const MOST_SINGLE_PAGES: u64 = 32;
 
 /// Why a mapping could not be taken back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +101,7 @@ struct Mapper {
 /// The one mapper of the machine. `None` until [`init`].
 static MAPPER: Mutex<MaskingLock<WindowLock>, Option<Mapper>> = Mutex::new(None);
 
-/// Tables in the mapping of all physical memory, and the CPU that walks through them.
+/// Tables in the mapping of all physical memory, and the CPUs that walk through them.
 ///
 /// # Invariants
 /// - It is the only one, and used by the [`PageTables`] of the window alone.
@@ -139,14 +136,7 @@ impl TableMemory for Machine {
     }
 
     fn forget(&mut self, pages: PageRange) {
-        if pages.len() > MOST_SINGLE_PAGES {
-            tlb::flush_all();
-            return;
-        }
-        // Each `invlpg` also makes the CPU forget all tables that it knows on the way to a page.
-        for number in 0..pages.len() {
-            tlb::flush(VirtAddr::new(pages.first.plus(number).start_address()));
-        }
+        translations::forget(pages);
     }
 }
 
@@ -290,7 +280,7 @@ impl Mapper {
             tables, machine, ..
         } = self;
         let mapped = with_frames(|frames| tables.map(range, frames, machine));
-        // The CPU sees the entries; the compiler must write them before whatever comes next.
+        // The CPUs see the entries; the compiler must write them before whatever comes next, such as giving others the address.
         compiler_fence(Ordering::SeqCst);
         mapped
     }

@@ -6,7 +6,6 @@ use core::slice;
 use bootloader_api::info::MemoryRegion;
 use lock_api::Mutex;
 use spin::Once;
-use x86_64::instructions::interrupts::without_interrupts;
 
 use super::PHYSICAL_MEMORY_BASE;
 use super::books::{Books, LEAST_FRAMES, TooLittleMemory};
@@ -20,7 +19,7 @@ use super::mapper;
 use super::memory_map::MemoryMap;
 use super::pointer::pointer_to;
 use crate::lock::{MaskingLock, named_lock};
-use crate::stacks;
+use crate::{cpu, stacks};
 
 named_lock!(FramesLock, "the frame allocator's lock");
 
@@ -120,13 +119,17 @@ pub fn statistics() -> FrameStatistics {
     with_frames(|frames| frames.statistics_after(&walk))
 }
 
-/// Asks everybody who has which frames, at one moment.
+/// Asks everybody who has which frames, at one moment: other CPUs stand still meanwhile.
 ///
 /// A heap of one's own (such as the bench's) and frames that were taken by hand appear as missing.
+///
+/// # Panics
+///
+/// If interrupts are masked: see [`cpu::alone`].
 #[must_use]
 pub fn account() -> FrameAccount {
     // Constant time, but for the table of stacks, which has a fixed length.
-    without_interrupts(|| {
+    cpu::alone(|| {
         let counts = counts();
         let books = BOOKS.get().map_or(0, |books| books.frames.len());
         FrameAccount {

@@ -153,11 +153,11 @@ impl<W: FnMut() -> Option<BlockSnapshot>> Screen<W> {
 /// Draws an empty panel over everything and returns it, for the kernel's last words; `None` where there is no framebuffer.
 /// Waits for nobody and allocates nothing.
 ///
-/// For a caller that goes nowhere but out: whoever draws on the screen is not to go on behind it.
+/// For a caller that goes nowhere but out, and has stopped other CPUs: whoever draws on the screen is not to go on behind it.
 #[must_use]
 pub fn take_panel() -> Option<Panel<'static>> {
     let pixels = FRAMEBUFFER.get()?;
-    // SAFETY: whoever was drawing does not run while we do, and will not again: there is one CPU, no task has a turn while
+    // SAFETY: whoever was drawing does not run while we do, and will not again: other CPUs are stopped, no task has a turn here while
     // interrupts are masked, and we go out.
     unsafe { pixels.surface() }.map(Panel::new)
 }
