@@ -6,7 +6,7 @@
 //! | `memory` | what the machine has |
 //! | `allocations` | allocations by hand |
 //! | `look` | what stands at an address |
-//! | `machine` | clock, interrupts, log, leaving |
+//! | `machine` | CPUs, interrupts, clock, log, leaving |
 //! | `failures` | what ends the kernel on purpose |
 //! | `trials` | tests, stress, benches |
 //! | `prompt` | the prompt itself |

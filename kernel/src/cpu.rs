@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`per_cpu`] | something that each CPU has one of: pure |
 //! | [`roster`] | which processors of the machine are to be started: pure |
+//! | [`table`] | the CPUs as text: pure |
 //! | [`identity`] | which CPU this is: the register GS |
 //! | [`start`] | how the others come up |
 //! | [`call`] | having others call a function, look again, or stand still |
@@ -15,6 +16,7 @@
 
 pub mod per_cpu;
 pub mod roster;
+pub mod table;
 
 #[cfg(target_os = "none")]
 pub mod call;

@@ -57,7 +57,7 @@ pub use counts::{Counts, counts_of};
 #[cfg(target_os = "none")]
 pub use scheduler::{init, preempt, run_this_cpu, running_index, waiting_on, yield_now};
 #[cfg(target_os = "none")]
-pub use table::{SpawnError, Task, count, current_of, reap, running_name, spawn};
+pub use table::{SpawnError, Task, count, current_of, is_idle, reap, running_name, spawn};
 #[cfg(target_os = "none")]
 pub use waiting::{Waiter, sleep};
 

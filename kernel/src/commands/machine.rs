@@ -1,12 +1,14 @@
-//! Commands about the machine: its clock, its interrupts, leaving it.
+//! Commands about the machine: its CPUs, its interrupts, its clock, leaving it.
 
 use core::fmt;
 
 use super::clock::milliseconds;
 use super::{Argument, Command, Family, Session};
 use crate::command_line::{self, ArgumentError, at_most_one_word, no_arguments};
+use crate::cpu::table::{CpuFacts, Heading};
+use crate::interrupts::counts;
 use crate::protocol::Exit;
-use crate::{interrupts, logger, power, print, println, qemu};
+use crate::{cpu, interrupts, logger, power, print, println, qemu, tasks};
 
 /// The family.
 pub(super) const FAMILY: Family = Family {
@@ -20,6 +22,16 @@ pub(super) const FAMILY: Family = Family {
             help: "Since the kernel was started, by vector; and how long the heap has kept interrupts out at most.",
             choices: Argument::Free,
             run: irq,
+        },
+        Command {
+            name: "cpus",
+            aliases: &[],
+            arguments: "",
+            summary: "list the CPUs and what they are doing",
+            help: "A line each: its number and its APIC's, whether it runs a task or is idle, tasks that wait for it, its interrupts and\n\
+                   ticks, at how many of those it was idle, how often it forgot pages that others had unmapped, and what it runs.",
+            choices: Argument::Free,
+            run: cpus,
         },
         Command {
             name: "uptime",
@@ -64,6 +76,29 @@ pub(super) const FAMILY: Family = Family {
 fn irq<'a>(_: &mut Session, arguments: &'a str) -> Result<(), ArgumentError<'a>> {
     no_arguments(arguments)?;
     print!("{}", interrupts::table());
+    Ok(())
+}
+
+/// `cpus`
+fn cpus<'a>(_: &mut Session, arguments: &'a str) -> Result<(), ArgumentError<'a>> {
+    no_arguments(arguments)?;
+    print!("{Heading}");
+    for cpu in 0..cpu::count() {
+        let counts = tasks::counts_of(cpu);
+        print!(
+            "{}",
+            CpuFacts {
+                cpu,
+                apic_id: cpu::local_apic_id(cpu),
+                task: (!tasks::is_idle(cpu)).then(|| tasks::current_of(cpu)),
+                waiting: tasks::waiting_on(cpu),
+                interrupts: counts::on_cpu(cpu),
+                ticks: counts.ticks,
+                idle_ticks: counts.idle_ticks,
+                forgotten: cpu::translations::times(cpu),
+            }
+        );
+    }
     Ok(())
 }
 

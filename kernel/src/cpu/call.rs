@@ -73,11 +73,12 @@ pub fn wake(cpu: usize) {
 ///
 /// # Panics
 ///
-/// If interrupts are masked: in a handler, or while a lock is held. (In another `body` it is just run.)
+/// If interrupts are masked: in a handler, or while a lock is held. (In another `body`, or where there is one CPU, it is just run.)
 #[track_caller]
 pub fn alone<T>(body: impl FnOnce() -> T) -> T {
-    if ALONE.load(Ordering::Relaxed) == current() && !interrupts::are_enabled() {
-        return body();
+    let is_alone = || ALONE.load(Ordering::Relaxed) == current() && !interrupts::are_enabled();
+    if count() == 1 || is_alone() {
+        return interrupts::without_interrupts(body);
     }
     let busy = Busy::begin();
     let result = interrupts::without_interrupts(|| {

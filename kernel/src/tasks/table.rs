@@ -186,6 +186,16 @@ pub fn current_of(cpu: usize) -> StackName {
     name_of(scheduler::running_on(cpu))
 }
 
+/// Returns whether a CPU has nothing to do, without any lock.
+///
+/// # Panics
+///
+/// As [`current_of`].
+#[must_use]
+pub fn is_idle(cpu: usize) -> bool {
+    scheduler::is_idle(scheduler::running_on(cpu))
+}
+
 /// Returns the name of a context.
 fn name_of(context: usize) -> StackName {
     match TASKS.get(context) {

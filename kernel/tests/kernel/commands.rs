@@ -8,7 +8,7 @@ use kernel::interrupts::timer;
 use kernel::line_editor::Choices;
 use kernel::style::Style;
 use kernel::testing::Test;
-use kernel::{console, println, tests};
+use kernel::{console, cpu, println, tests};
 
 use self::by_hand::{alloc, free, oom, peek, what};
 use self::failing::{
@@ -50,6 +50,7 @@ pub(crate) const TESTS: &[Test] = tests! {
     what,
     peek,
     irq,
+    cpus,
     uptime,
     log,
     reboot,
@@ -238,6 +239,27 @@ fn irq() {
     let irq = output("irq");
     assert!(irq.starts_with("vector  name"), "{irq}");
     assert_takes_nothing("irq");
+}
+
+fn cpus() {
+    let cpus = output("cpus");
+    let lines: Vec<&str> = cpus.lines().collect();
+    assert!(lines[0].starts_with("CPU  APIC  state "), "{cpus}");
+    assert_eq!(lines.len(), 1 + cpu::count(), "{cpus}");
+    for (number, line) in lines[1..].iter().enumerate() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        assert_eq!(words[0].parse(), Ok(number), "{cpus}");
+        assert!(["running", "idle"].contains(&words[2]), "{cpus}");
+        // Interrupts, and the ticks among them.
+        let count = |word: &str| word.parse::<u64>().expect("it is a number");
+        assert!(count(words[4]) >= count(words[5]), "{cpus}");
+    }
+    // The CPU that lists them has something to do.
+    let own = lines[1..]
+        .iter()
+        .filter(|line| line.ends_with("  the first task"));
+    assert_eq!(own.count(), 1, "{cpus}");
+    assert_takes_nothing("cpus");
 }
 
 fn uptime() {
