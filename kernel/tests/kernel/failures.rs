@@ -23,7 +23,7 @@ pub(crate) const TESTS: &[Test] = tests! {
     panic_is_reported => Panics(
         "failures.rs:",
         ": the answer is 42\n",
-        "  in ordinary code, while the first task runs, on the call stack `boot`\n",
+        "in ordinary code, while the first task runs, on the call stack `boot`\n",
         "  RSP ffff", "   RFLAGS 0x", " IF\n",
     ),
     panic_while_panicking => Panics(
@@ -64,7 +64,7 @@ pub(crate) const TESTS: &[Test] = tests! {
         "  The code accessed an address that is not mapped that way.\n",
         "  error code 0x0: a read by the kernel, and no page is mapped there\n",
         "  CR2 0xfffff00000001000: neither on a call stack nor in the kernel's image\n",
-        "  in ordinary code, while the first task runs, on the call stack `boot`\n",
+        "in ordinary code, while the first task runs, on the call stack `boot`\n",
         "  RAX ", "   RBX ", "   RCX ", "\n  RDX ", "   RSI ", "   RDI ", "\n  RBP ", "   RSP ffff", "   R8  ",
         "\n  R9  ", "   R10 ", "   R11 ", "\n  R12 ", "   R13 ", "   R14 ", "\n  R15 ", "   RIP ffffffff", "   CR3 0000",
         "\n  CS  0x0008   RFLAGS 0x", " IF\n",
@@ -106,12 +106,12 @@ pub(crate) const TESTS: &[Test] = tests! {
     fault_while_the_console_is_locked => Faults("invalid opcode"),
     panic_while_the_console_is_locked => Panics("under the console's lock"),
     fault_in_an_interrupt_handler => Faults(
-        "page fault", "  in the handler of interrupt 128 (software interrupt), while the first task runs, on the call stack `boot`\n",
+        "page fault", "in the handler of interrupt 128 (software interrupt), while the first task runs, on the call stack `boot`\n",
     ),
     panic_in_an_interrupt_handler => Panics(
-        "in the handler\n", "  in the handler of interrupt 128 (software interrupt), while the first task runs, on the call stack `boot`\n",
+        "in the handler\n", "in the handler of interrupt 128 (software interrupt), while the first task runs, on the call stack `boot`\n",
     ),
-    panic_in_a_task => Panics("at work\n", "  in ordinary code, while worker runs, on the call stack `worker`\n"),
+    panic_in_a_task => Panics("at work\n", "in ordinary code, while worker runs, on the call stack `worker`\n"),
 };
 
 /// Something that fails when it is shown.

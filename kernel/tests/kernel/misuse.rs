@@ -30,7 +30,7 @@ pub(crate) const TESTS: &[Test] = tests! {
         "  before it: a live 64-byte chunk at 0xffff8",
         "  behind it: a live 64-byte chunk at 0xffff8",
         "  The heap has changed nothing. The kernel ends: whose frees are wrong may have written wrongly before.\n",
-        "  in ordinary code, while the first task runs, on the call stack `boot`\n",
+        "in ordinary code, while the first task runs, on the call stack `boot`\n",
     ),
     foreign_free_ends_the_kernel => Panics(
         "wrong free of 0xffff", " (size 64, align 1): it was not handed out here; the address is not in the memory of this heap\n",
@@ -45,7 +45,7 @@ pub(crate) const TESTS: &[Test] = tests! {
          begins at 0xffffc80000001000\n",
     ),
     wrong_free_in_an_interrupt_handler => Panics(
-        "wrong free of 0x1000 ", "  The heap has changed nothing.", "  in the handler of interrupt 128 (software interrupt), while the first task runs",
+        "wrong free of 0x1000 ", "  The heap has changed nothing.", "in the handler of interrupt 128 (software interrupt), while the first task runs",
     ),
 };
 
