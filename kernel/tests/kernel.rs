@@ -50,6 +50,8 @@ mod smp;
 mod stress;
 #[path = "kernel/tasks.rs"]
 mod tasks;
+#[path = "kernel/wandering.rs"]
+mod wandering;
 
 /// All tests, in the order in which they run.
 static TESTS: &[&[Test]] = &[
@@ -62,6 +64,7 @@ static TESTS: &[&[Test]] = &[
     cpus::TESTS,
     smp::TESTS,
     tasks::TESTS,
+    wandering::TESTS,
     console::TESTS,
     commands::TESTS,
     misuse::TESTS,

@@ -4,6 +4,7 @@ use core::alloc::Layout;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use kernel::cpu;
 use kernel::stress::object::Object;
 use kernel::stress::run::{self, Plan};
 use kernel::stress::shadow;
@@ -30,6 +31,15 @@ fn stress_makes_no_finding() {
         let counts = report.counts();
         assert!(counts.steps > 0 && counts.allocations > 0 && counts.handler_runs > 0);
         assert_eq!(report.checks, 2);
+        // All CPUs are at it, and what one allocates another one frees.
+        assert_eq!(report.cpus, cpu::count());
+        let all = &report.of_cpus[..report.cpus];
+        assert!(all.iter().all(|cpu| cpu.counts.steps > 0), "{report:?}");
+        assert!(
+            all.iter().all(|cpu| cpu.counts.handler_runs > 0),
+            "{report:?}"
+        );
+        assert_eq!(counts.crossed > 0, report.cpus > 1);
     }
 }
 
