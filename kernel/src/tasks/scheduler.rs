@@ -132,8 +132,9 @@ pub(super) fn wake(task: usize) {
 
 /// Puts a task that has just become ready into this CPU's queue, and wakes a CPU that rests. To be called with interrupts masked.
 pub(super) fn put(task: usize) {
-    // A CPU that rests looks again at its next tick.
-    let _ = TURNS.put(cpu::current(), task);
+    if let Some(resting) = TURNS.put(cpu::current(), task) {
+        cpu::wake(resting);
+    }
 }
 
 /// Says where the registers of a task that has never run are.

@@ -63,11 +63,16 @@ fn tasks_run_on_every_cpu() {
 
 fn more_tasks_than_cpus_wander() {
     let before: Vec<_> = (0..cpu::count()).map(tasks::counts_of).collect();
-    // Each is busy until it has been on every CPU itself.
-    spawn_and_join(cpu::count() + 1, |_| {
+    // All are busy until each has been on every CPU itself.
+    let tasks = cpu::count() + 1;
+    let been_everywhere = Arc::new(AtomicUsize::new(0));
+    spawn_and_join(tasks, move |_| {
         let mut seen = 0_usize;
-        while seen.count_ones() as usize != cpu::count() {
+        while been_everywhere.load(Ordering::Relaxed) < tasks {
+            let before = seen.count_ones() as usize;
             seen |= 1 << cpu::current();
+            let is_new = before < cpu::count() && seen.count_ones() as usize == cpu::count();
+            been_everywhere.fetch_add(usize::from(is_new), Ordering::Relaxed);
             hint::spin_loop();
         }
     });
@@ -79,7 +84,7 @@ fn more_tasks_than_cpus_wander() {
 
 fn a_task_has_its_cpu_while_interrupts_are_masked() {
     spawn_and_join(2 * cpu::count(), |_| {
-        for _ in 0..20_000 {
+        for _ in 0..1000 {
             interrupts::without_interrupts(|| {
                 let (cpu, task) = (cpu::current(), tasks::running_index());
                 assert_eq!(tasks::current_of(cpu).as_str(), "wandering");
@@ -118,7 +123,7 @@ fn ends_are_waited_for_from_other_cpus() {
     spawn_and_join(cpu::count() + 1, move |_| {
         let ran_on = Arc::new(AtomicUsize::new(usize::MAX));
         let mut rounds = 0;
-        while rounds < 100 || by_tasks.load(Ordering::Relaxed) < least {
+        while rounds < 40 || by_tasks.load(Ordering::Relaxed) < least {
             let other = ran_on.clone();
             spawn(move || other.store(cpu::current(), Ordering::Relaxed)).join();
             let ran_on = ran_on.swap(usize::MAX, Ordering::Relaxed);
@@ -230,7 +235,7 @@ fn short_tasks_on_all_cpus_reuse_stacks() {
     let spawners = cpu::count() + 1;
     spawn_and_join(spawners, |number| {
         let mut random = Random::from_seed(number as u64 + 1);
-        for round in 0..150_usize {
+        for round in 0..60_usize {
             let sum = Arc::new(AtomicUsize::new(0));
             let by_task = sum.clone();
             let yields = random.below(3);
