@@ -97,7 +97,7 @@ fn a_task_has_its_cpu_while_interrupts_are_masked() {
 fn what_each_cpu_runs_is_told() {
     let go_on = Arc::new(AtomicBool::new(true));
     let wait = go_on.clone();
-    let names = || (0..cpu::count()).map(|cpu| tasks::current_of(cpu));
+    let names = || (0..cpu::count()).map(tasks::current_of);
     let all: Vec<Task> = (0..cpu::count())
         .map(|_| {
             let wait = wait.clone();
