@@ -9,6 +9,7 @@ mod buddy;
 #[cfg(feature = "peers")]
 mod dlmalloc;
 mod floor;
+mod floors;
 #[cfg(feature = "peers")]
 mod frusa;
 #[cfg(feature = "peers")]
@@ -23,6 +24,8 @@ mod spinning;
 mod system;
 #[cfg(feature = "peers")]
 mod talc;
+#[cfg(feature = "peers")]
+mod talc_mutex;
 
 use crate::arena::Memory;
 use crate::heap::Heap;
@@ -66,6 +69,21 @@ pub fn all() -> Vec<Contender> {
         native::CONTENDERS,
         &[system::CONTENDER],
         &nothing::CONTENDERS,
+    ]
+    .concat()
+}
+
+/// Returns those that are compared where several threads share a heap, in the order of the table's rows. Some of them are of
+/// use only there.
+#[must_use]
+pub fn for_threads() -> Vec<Contender> {
+    [
+        &[ours::CONTENDER][..],
+        #[cfg(feature = "peers")]
+        &[talc::CONTENDER, talc_mutex::CONTENDER],
+        &[floor::CONTENDER, floors::CONTENDER],
+        native::CONTENDERS,
+        &[system::CONTENDER],
     ]
     .concat()
 }

@@ -15,7 +15,7 @@ use crate::replay::{Objects, OutOfMemory, replay};
 ///
 /// That it can be called through a pointer too has a reason of its own: what can be is compiled for every layout there is,
 /// and not for those alone that the compiler has seen in the benchmarks.
-pub trait Heap: GlobalAlloc {
+pub trait Heap: GlobalAlloc + Sync {
     /// Does `operations`, the next ones of the stream that `objects` was made for.
     ///
     /// # Errors
@@ -79,7 +79,7 @@ unsafe impl<H: GlobalAlloc> GlobalAlloc for Called<H> {
     }
 }
 
-impl<H: GlobalAlloc> Heap for Called<H> {
+impl<H: GlobalAlloc + Sync> Heap for Called<H> {
     #[inline(never)]
     unsafe fn replay(
         &self,

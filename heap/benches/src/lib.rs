@@ -8,11 +8,13 @@
 //! arena        the memory that heaps get
 //! floor        the least that a heap can do
 //! heap         a heap as the benchmarks see it
+//! thread_number  which thread asks a heap
 //! contenders   all heaps, by name
 //! workloads    the streams that are timed
 //! rounds       how they are timed
 //! timings      the table of that
 //! latency      how long single operations take
+//! threads      how long operations take when two threads share a heap
 //! memory       how much of an arena can be put to use
 //! targets      what is to be reached, and whether it is
 //! figures      every number, for the CSV file
@@ -38,6 +40,8 @@ pub mod rounds;
 pub mod statistics;
 pub mod table;
 pub mod targets;
+pub mod thread_number;
+pub mod threads;
 pub mod timings;
 pub mod trace;
 pub mod workloads;

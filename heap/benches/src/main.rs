@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use stack_alloc_benches::arena::Arena;
 use stack_alloc_benches::closed_pipe;
-use stack_alloc_benches::contenders::Contender;
+use stack_alloc_benches::contenders::{self, Contender};
 use stack_alloc_benches::figures::Figures;
 use stack_alloc_benches::latency::{self, clock::Clock};
 use stack_alloc_benches::memory::{first_failure, phases, smallest_arena};
@@ -15,6 +15,7 @@ use stack_alloc_benches::options::Options;
 use stack_alloc_benches::plot;
 use stack_alloc_benches::rounds::Settings;
 use stack_alloc_benches::targets;
+use stack_alloc_benches::threads;
 use stack_alloc_benches::timings;
 use stack_alloc_benches::workloads::{self, Extent, Workload};
 
@@ -39,12 +40,14 @@ fn run(options: &Options) -> Result<(), String> {
     } else {
         Extent::Whole
     };
-    let contenders = options.contenders()?;
+    let heaps = heaps();
+    options.check_heaps(&heaps)?;
+    let contenders = options.chosen(contenders::all());
     let workloads = workloads::all(extent);
     let names = names(&workloads, extent);
     options.check(&names)?;
     if options.list {
-        list(&contenders, &names);
+        list(&options.chosen(heaps), &names);
         return Ok(());
     }
     fs::create_dir_all(&options.output)
@@ -74,6 +77,13 @@ fn run(options: &Options) -> Result<(), String> {
             latency::run(clock, name, &contenders, &arena, settings, &mut figures);
         }
     }
+    threads::run(
+        |name| options.is_chosen(threads::NAME, name),
+        &options.chosen(contenders::for_threads()),
+        &arena,
+        (settings, extent),
+        &mut figures,
+    );
     memory(options, &contenders, &arena, settings, &mut figures);
     targets::print(&figures);
     let plots = plot::draw(&figures, &contenders, &options.output)?;
@@ -87,6 +97,17 @@ fn run(options: &Options) -> Result<(), String> {
         plots.len()
     );
     Ok(())
+}
+
+/// Returns all heaps that can be chosen: those that are of use with several threads alone, too.
+fn heaps() -> Vec<Contender> {
+    let mut heaps = contenders::all();
+    for contender in contenders::for_threads() {
+        if heaps.iter().all(|known| known.name != contender.name) {
+            heaps.push(contender);
+        }
+    }
+    heaps
 }
 
 /// Measures how much of their memory heaps can put to use.
@@ -123,7 +144,14 @@ fn names(workloads: &[Workload], extent: Extent) -> Vec<(&'static str, String)> 
         .map(|name| (latency::NAME, name.to_owned()));
     let memory =
         [first_failure::NAME, phases::NAME, smallest_arena::NAME].map(|name| (name, String::new()));
-    timed.chain(latencies).chain(memory).collect()
+    let threads = threads::names()
+        .into_iter()
+        .map(|name| (threads::NAME, name.to_owned()));
+    timed
+        .chain(latencies)
+        .chain(threads)
+        .chain(memory)
+        .collect()
 }
 
 /// Prints what can be chosen.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
-use crate::contenders::{self, Contender};
+use crate::contenders::Contender;
 
 /// Measures how fast and how tight the heap is, beside other heaps.
 #[derive(Clone, Debug, Parser)]
@@ -37,13 +37,21 @@ pub struct Options {
 }
 
 impl Options {
-    /// Returns the heaps that were chosen.
+    /// Returns those of `all` that were chosen.
+    #[must_use]
+    pub fn chosen(&self, all: Vec<Contender>) -> Vec<Contender> {
+        let is_chosen = |contender: &Contender| {
+            self.only.is_empty() || self.only.iter().any(|name| name == contender.name)
+        };
+        all.into_iter().filter(is_chosen).collect()
+    }
+
+    /// Checks that each heap that was chosen is one of `all`.
     ///
     /// # Errors
     ///
-    /// What to say when there is none of that name.
-    pub fn contenders(&self) -> Result<Vec<Contender>, String> {
-        let all = contenders::all();
+    /// What to say when one is not.
+    pub fn check_heaps(&self, all: &[Contender]) -> Result<(), String> {
         for name in &self.only {
             if all.iter().all(|contender| contender.name != name) {
                 let names: Vec<_> = all.iter().map(|contender| contender.name).collect();
@@ -53,10 +61,7 @@ impl Options {
                 ));
             }
         }
-        let is_chosen = |contender: &Contender| {
-            self.only.is_empty() || self.only.iter().any(|name| name == contender.name)
-        };
-        Ok(all.into_iter().filter(is_chosen).collect())
+        Ok(())
     }
 
     /// Returns whether the workload `name` of `group` was chosen.
@@ -103,6 +108,7 @@ fn is_part(chosen: &str, group: &str, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::Options;
+    use crate::contenders;
     use clap::Parser;
 
     /// Returns the options of a command line.
@@ -128,13 +134,13 @@ mod tests {
 
     #[test]
     fn heaps_are_chosen_by_name() {
-        let chosen = options("--only floor,ours")
-            .contenders()
-            .expect("both are there");
+        let both = options("--only floor,ours");
+        assert_eq!(both.check_heaps(&contenders::all()), Ok(()));
+        let chosen = both.chosen(contenders::all());
         let names: Vec<_> = chosen.iter().map(|contender| contender.name).collect();
         assert_eq!(names, ["ours", "floor"]);
         let error = options("--only fluor")
-            .contenders()
+            .check_heaps(&contenders::all())
             .expect_err("no such heap");
         assert!(
             error.starts_with("no heap `fluor` was built in: there are ours, "),

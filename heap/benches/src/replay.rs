@@ -28,6 +28,9 @@ impl core::error::Error for OutOfMemory {}
 #[derive(Debug)]
 pub struct Objects(Vec<*mut u8>);
 
+// SAFETY: these are addresses; what may be done with them is promised where it is done.
+unsafe impl Send for Objects {}
+
 impl Objects {
     /// Makes room for the objects of `stream`, none of which is live.
     #[must_use]

@@ -180,7 +180,7 @@ pub(crate) fn pass(heap: &dyn Heap, stream: &Stream) -> Result<f64, OutOfMemory>
 }
 
 /// Returns nanoseconds for each of `operations`.
-fn per_operation(elapsed: Duration, operations: usize) -> f64 {
+pub(crate) fn per_operation(elapsed: Duration, operations: usize) -> f64 {
     elapsed.as_secs_f64() * 1e9 / operations as f64
 }
 

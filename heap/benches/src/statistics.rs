@@ -36,9 +36,48 @@ pub fn percentile(sorted: &[u32], share: f64) -> Option<u32> {
     sorted.get(rank.clamp(1, sorted.len().max(1)) - 1).copied()
 }
 
+/// Where the middle half of some numbers is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Quartiles {
+    /// A quarter of them is below this.
+    pub low: f64,
+    /// The middle.
+    pub median: f64,
+    /// A quarter of them is above this.
+    pub high: f64,
+}
+
+impl Quartiles {
+    /// Returns those of the ratios between `values` and as many `others`, pair by pair. `None` of none.
+    #[must_use]
+    pub fn of_ratios(values: &[f64], others: &[f64]) -> Option<Self> {
+        let pairs = values.iter().zip(others);
+        let mut ratios: Vec<_> = pairs.map(|(value, other)| value / other).collect();
+        ratios.sort_by(f64::total_cmp);
+        Some(Self {
+            low: median(&ratios[..ratios.len().div_ceil(2)])?,
+            median: median(&ratios)?,
+            high: median(&ratios[ratios.len() / 2..])?,
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{geometric_mean, median, percentile};
+    use super::{Quartiles, geometric_mean, median, percentile};
+
+    #[test]
+    fn ratios_are_those_of_pairs() {
+        // The machine got slower in the middle, for both.
+        let quartiles = Quartiles::of_ratios(&[1.0, 10.0, 1.0], &[2.0, 20.0, 1.0]);
+        let expected = Quartiles {
+            low: 0.5,
+            median: 0.5,
+            high: 0.75,
+        };
+        assert_eq!(quartiles, Some(expected));
+        assert_eq!(Quartiles::of_ratios(&[], &[]), None);
+    }
 
     #[test]
     fn the_median_is_in_the_middle() {

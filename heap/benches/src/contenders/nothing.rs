@@ -34,6 +34,11 @@ struct Nothing(*mut u8);
 /// The same behind a lock.
 struct Lock(Mutex<Nothing>);
 
+// SAFETY: it is an address, and never changes.
+unsafe impl Send for Nothing {}
+// SAFETY: the same.
+unsafe impl Sync for Nothing {}
+
 // SAFETY: not that of an allocator, whose objects are exclusive: see above.
 unsafe impl GlobalAlloc for Nothing {
     unsafe fn alloc(&self, _: Layout) -> *mut u8 {

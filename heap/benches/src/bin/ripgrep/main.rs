@@ -21,9 +21,9 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use contender::Contender;
-use rounds::Quartiles;
 use stack_alloc_benches::closed_pipe;
 use stack_alloc_benches::figures::Figures;
+use stack_alloc_benches::statistics::Quartiles;
 use stack_alloc_benches::table::{Rows, number};
 use usage::Usage;
 
@@ -130,7 +130,10 @@ fn report_usage(
     for (program, rounds) in programs.iter().zip(usages) {
         let cpu = rounds::median_of(rounds, |usage| usage.cpu * 1e3);
         let memory = rounds::median_of(rounds, |usage| usage.memory / f64::from(1 << 20));
-        let Quartiles { low, median, high } = Quartiles::of_ratios(rounds, &usages[jemalloc]);
+        let Some(Quartiles { low, median, high }) = rounds::ratios(rounds, &usages[jemalloc])
+        else {
+            continue;
+        };
         let cells = [
             number(Some(cpu)),
             format!("{median:.3}"),

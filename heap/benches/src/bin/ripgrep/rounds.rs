@@ -1,7 +1,7 @@
 //! What the programs need, run in turn.
 #![forbid(unsafe_code)]
 
-use stack_alloc_benches::statistics::median;
+use stack_alloc_benches::statistics::{Quartiles, median};
 
 use crate::contender::Contender;
 use crate::usage::{self, Usage};
@@ -32,36 +32,19 @@ pub(crate) fn median_of(rounds: &[Usage], number: impl Fn(&Usage) -> f64) -> f64
     median(&values).unwrap_or(f64::NAN)
 }
 
-/// Where the middle half of some numbers is.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Quartiles {
-    /// A quarter of them is below this.
-    pub(crate) low: f64,
-    /// The middle.
-    pub(crate) median: f64,
-    /// A quarter of them is above this.
-    pub(crate) high: f64,
-}
-
-impl Quartiles {
-    /// Returns those of the rounds' ratios: what else the machine does changes slower than a round.
-    pub(crate) fn of_ratios(rounds: &[Usage], others: &[Usage]) -> Self {
-        let pairs = rounds.iter().zip(others);
-        let mut ratios: Vec<_> = pairs.map(|(one, other)| one.cpu / other.cpu).collect();
-        ratios.sort_by(f64::total_cmp);
-        let middle = |half: &[f64]| median(half).unwrap_or(f64::NAN);
-        Self {
-            low: middle(&ratios[..ratios.len().div_ceil(2)]),
-            median: middle(&ratios),
-            high: middle(&ratios[ratios.len() / 2..]),
-        }
-    }
+/// Returns where the middle half of the rounds' ratios is: what else the machine does changes slower than a round. `None` of
+/// no rounds.
+pub(crate) fn ratios(rounds: &[Usage], others: &[Usage]) -> Option<Quartiles> {
+    let [rounds, others] =
+        [rounds, others].map(|usages| usages.iter().map(|usage| usage.cpu).collect::<Vec<_>>());
+    Quartiles::of_ratios(&rounds, &others)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Quartiles, median_of};
+    use super::{median_of, ratios};
     use crate::usage::Usage;
+    use stack_alloc_benches::statistics::Quartiles;
 
     #[test]
     fn ratios_are_of_the_same_round() {
@@ -73,7 +56,7 @@ mod tests {
             median: 0.5,
             high: 0.75,
         };
-        assert_eq!(Quartiles::of_ratios(&one, &other), expected);
+        assert_eq!(ratios(&one, &other), Some(expected));
         assert_eq!(median_of(&other, |usage| usage.cpu), 2.0);
     }
 }
