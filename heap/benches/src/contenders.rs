@@ -19,6 +19,7 @@ mod nothing;
 mod ours;
 #[cfg(feature = "peers")]
 mod rlsf;
+mod sharded;
 #[cfg(feature = "peers")]
 mod spinning;
 mod system;
@@ -54,7 +55,7 @@ pub struct Contender {
 #[must_use]
 pub fn all() -> Vec<Contender> {
     [
-        &[ours::CONTENDER][..],
+        &[ours::CONTENDER, sharded::CONTENDER][..],
         #[cfg(feature = "peers")]
         &[talc::CONTENDER],
         &[floor::CONTENDER],
@@ -78,7 +79,7 @@ pub fn all() -> Vec<Contender> {
 #[must_use]
 pub fn for_threads() -> Vec<Contender> {
     [
-        &[ours::CONTENDER][..],
+        &[sharded::CONTENDER, ours::CONTENDER][..],
         #[cfg(feature = "peers")]
         &[talc::CONTENDER, talc_mutex::CONTENDER],
         &[floor::CONTENDER, floors::CONTENDER],
