@@ -91,6 +91,10 @@ bench: ## Measures the heap beside others, into target/bench; BENCH_WORKLOADS=tr
 	@$(with_toolchain); $(bench_variables) exec boot/bench.sh
 bench-quick: ## The same in two minutes, with fewer sizes and heaps
 	@$(with_toolchain); $(bench_variables) exec boot/bench.sh quick
+.PHONY: bench-threads
+bench-threads: ## Measures heaps that two threads share, beside others; BENCH_ROUNDS=21 BENCH_ONLY=sharded,talc
+	@$(with_toolchain); BENCH_ONLY='$(BENCH_ONLY)' BENCH_ROUNDS='$(or $(BENCH_ROUNDS),21)' BENCH_WORKLOADS=threads \
+		exec boot/bench.sh
 
 .PHONY: icount
 icount: ## Counts the heap's instructions an operation, and compares; UPDATE=1 writes them down

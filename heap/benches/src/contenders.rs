@@ -31,6 +31,8 @@ mod talc_mutex;
 use crate::arena::Memory;
 use crate::heap::Heap;
 
+pub(crate) use sharded::ThisThread;
+
 /// Makes a heap.
 ///
 /// # Safety
@@ -87,4 +89,14 @@ pub fn for_threads() -> Vec<Contender> {
         &[system::CONTENDER],
     ]
     .concat()
+}
+
+/// Returns those whose instructions can be counted: a heap of a process is partly in the C library, whose instructions are not.
+/// One of them is of use only there.
+#[must_use]
+pub fn for_counting() -> Vec<Contender> {
+    let mut contenders = all();
+    contenders.retain(|contender| contender.is_over_arena);
+    contenders.push(sharded::CROSSING);
+    contenders
 }

@@ -10,7 +10,7 @@ use stack_alloc_benches::closed_pipe;
 use stack_alloc_benches::contenders::{self, Contender};
 use stack_alloc_benches::figures::Figures;
 use stack_alloc_benches::latency::{self, clock::Clock};
-use stack_alloc_benches::memory::{first_failure, phases, smallest_arena};
+use stack_alloc_benches::memory::{first_failure, given_back, phases, smallest_arena};
 use stack_alloc_benches::options::Options;
 use stack_alloc_benches::plot;
 use stack_alloc_benches::rounds::Settings;
@@ -131,6 +131,9 @@ fn memory(
     if is_chosen(phases::NAME) {
         phases::run(contenders, arena, settings, figures);
     }
+    if is_chosen(given_back::NAME) {
+        given_back::run(contenders, arena, figures);
+    }
     if is_chosen(smallest_arena::NAME) {
         smallest_arena::run(contenders, arena, settings, figures);
     }
@@ -142,8 +145,13 @@ fn names(workloads: &[Workload], extent: Extent) -> Vec<(&'static str, String)> 
     let latencies = latency::names(extent)
         .into_iter()
         .map(|name| (latency::NAME, name.to_owned()));
-    let memory =
-        [first_failure::NAME, phases::NAME, smallest_arena::NAME].map(|name| (name, String::new()));
+    let memory = [
+        first_failure::NAME,
+        phases::NAME,
+        given_back::NAME,
+        smallest_arena::NAME,
+    ]
+    .map(|name| (name, String::new()));
     let threads = threads::names()
         .into_iter()
         .map(|name| (threads::NAME, name.to_owned()));

@@ -4,11 +4,13 @@
 //! first_failure    the share that is live when a request fails for the first time
 //! phases           the same after phases in which other sizes were asked for
 //! smallest_arena   how much memory a recorded program needs, over what it has live
+//! given_back       how much goes back to where it came from when objects die
 //! filling          objects that are allocated until there is no more
 //! ```
 
 mod filling;
 pub mod first_failure;
+pub mod given_back;
 pub mod phases;
 pub mod smallest_arena;
 

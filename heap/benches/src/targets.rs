@@ -3,9 +3,10 @@
 
 use crate::figures::Figures;
 use crate::latency;
-use crate::memory::{first_failure, phases, smallest_arena};
+use crate::memory::{first_failure, given_back, phases, smallest_arena};
 use crate::statistics::geometric_mean;
 use crate::table::{Rows, number};
+use crate::threads::{self, OVER_MIMALLOC, SPEED_UP};
 use crate::timings::OVER_TALC;
 
 /// Which side of a bound is the good one.
@@ -32,7 +33,7 @@ struct Target {
 }
 
 /// All that can be measured here: instructions and ripgrep have commands of their own.
-const TARGETS: [Target; 13] = [
+const TARGETS: [Target; 20] = [
     at_most(
         "recorded traces, over talc",
         |figures| over_talc(figures, &["traces"]),
@@ -96,6 +97,48 @@ const TARGETS: [Target; 13] = [
         0.99,
     ),
     at_least("live share after phases", after_phases, 0.55, 0.61),
+    at_least(
+        "sharded: own objects, two threads over one",
+        |figures| sharded(figures, threads::OWN, SPEED_UP),
+        1.80,
+        1.95,
+    ),
+    at_most(
+        "sharded: producer and consumer, over talc",
+        |figures| sharded(figures, threads::PRODUCER_CONSUMER, OVER_TALC),
+        0.45,
+        0.30,
+    ),
+    at_most(
+        "sharded: producer and consumer, over mimalloc",
+        |figures| sharded(figures, threads::PRODUCER_CONSUMER, OVER_MIMALLOC),
+        1.30,
+        1.00,
+    ),
+    at_most(
+        "sharded: larson, over talc",
+        |figures| sharded(figures, threads::LARSON, OVER_TALC),
+        0.45,
+        0.30,
+    ),
+    at_most(
+        "sharded: larson, over mimalloc",
+        |figures| sharded(figures, threads::LARSON, OVER_MIMALLOC),
+        1.30,
+        1.00,
+    ),
+    at_least(
+        "sharded: live shares, the worst over ours",
+        worst_live_share,
+        0.90,
+        0.97,
+    ),
+    at_least(
+        "sharded: given back, the worst over ours",
+        worst_given_back,
+        0.90,
+        0.97,
+    ),
 ];
 
 /// Names a target that is an upper bound.
@@ -143,6 +186,7 @@ pub fn print(figures: &Figures) {
                 .chain([result.to_owned()]),
         );
     }
+    table.note("sharded: two threads, medians of ratios within each round (BENCH_WORKLOADS=threads); and memory with one shard in use.");
     table.note("Times are geometric means of ratios within each round. Ratios are to talc behind the same lock.");
     table.note(
         "Elsewhere: instructions for an operation (`make icount`), ripgrep (`make bench-ripgrep`).",
@@ -223,6 +267,40 @@ fn failure(figures: &Figures, row: &str) -> Option<f64> {
     figures.get(first_failure::NAME, row, "ours", first_failure::SHARE)
 }
 
+/// Returns what was measured of the heap for many processors with two threads.
+fn sharded(figures: &Figures, row: &str, measure: &str) -> Option<f64> {
+    figures.get(threads::NAME, row, "sharded", measure)
+}
+
+/// Returns the least live share of the heap for many processors over that of the one with one lock.
+fn worst_live_share(figures: &Figures) -> Option<f64> {
+    let failures =
+        first_failure::names().map(|row| (first_failure::NAME, row, first_failure::SHARE));
+    let phases = (phases::NAME, phases::LAST, phases::SHARE);
+    worst_over_ours(figures, failures.chain([phases]))
+}
+
+/// Returns the least share that the heap for many processors gives back over that of the one with one lock.
+fn worst_given_back(figures: &Figures) -> Option<f64> {
+    let rows = given_back::ROWS.into_iter();
+    worst_over_ours(
+        figures,
+        rows.map(|row| (given_back::NAME, row, given_back::SHARE)),
+    )
+}
+
+/// Returns the least ratio of the heap for many processors to the one with one lock, of questions, rows and measures, none of which
+/// may be missing.
+fn worst_over_ours<'a>(
+    figures: &Figures,
+    mut rows: impl Iterator<Item = (&'a str, &'a str, &'a str)>,
+) -> Option<f64> {
+    rows.try_fold(f64::INFINITY, |worst, (question, row, measure)| {
+        let figure = |contender| figures.get(question, row, contender, measure);
+        Some(worst.min(figure("sharded")? / figure("ours")?))
+    })
+}
+
 /// Returns the live share at the last failure.
 fn after_phases(figures: &Figures) -> Option<f64> {
     figures.get(phases::NAME, phases::LAST, "ours", phases::SHARE)
@@ -230,8 +308,9 @@ fn after_phases(figures: &Figures) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{TARGETS, at_least, at_most, over_talc};
+    use super::{TARGETS, at_least, at_most, over_talc, worst_given_back};
     use crate::figures::Figures;
+    use crate::memory::given_back;
     use crate::timings::OVER_TALC;
 
     #[test]
@@ -243,6 +322,19 @@ mod tests {
         let share = at_least("share", |_| None, 0.9, 0.95);
         let results = [0.8, 0.92, 0.99].map(|value| share.result(Some(value)));
         assert_eq!(results, ["not met", "met", "aim met"]);
+    }
+
+    #[test]
+    fn the_worst_of_all_rows_counts() {
+        let mut figures = Figures::default();
+        let shares = [(0.9, 0.8), (0.8, 0.6), (1.0, 1.0)];
+        for (row, (ours, sharded)) in given_back::ROWS.into_iter().zip(shares) {
+            assert_eq!(worst_given_back(&figures), None);
+            figures.add(given_back::NAME, row, "ours", given_back::SHARE, ours);
+            figures.add(given_back::NAME, row, "sharded", given_back::SHARE, sharded);
+        }
+        let worst = worst_given_back(&figures).expect("all are there");
+        assert!((worst - 0.75).abs() < 1e-12, "{worst}");
     }
 
     #[test]

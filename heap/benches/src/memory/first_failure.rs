@@ -50,6 +50,11 @@ const OBJECTS: [(&str, Objects); 4] = [
     ),
 ];
 
+/// Returns the names of its rows.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    OBJECTS.iter().map(|(name, _)| *name)
+}
+
 /// Fills arenas, prints the table, and adds to the figures.
 pub fn run(contenders: &[Contender], arena: &Arena, settings: Settings, figures: &mut Figures) {
     let contenders = over_arena(contenders);

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use crate::heap::Heap;
 use crate::replay::OutOfMemory;
-use crate::threads::processors::Processors;
+use crate::threads::processors::{Processors, preemptions};
 
 /// What one of the threads does. All of its calls come from that one thread, and with the same heap.
 pub(super) trait Part: Send {
@@ -39,9 +39,20 @@ struct Span {
     start: Instant,
     /// When it ended.
     end: Instant,
+    /// How often it lost its processor to another program meanwhile.
+    preemptions: u64,
 }
 
-/// Lets a thread do each of `parts`, and returns how long all of them took, from when the first one began.
+/// How long all threads took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Time {
+    /// From when the first one began to when the last one ended.
+    pub(super) elapsed: Duration,
+    /// How often one of them lost its processor to another program meanwhile.
+    pub(super) preemptions: u64,
+}
+
+/// Lets a thread do each of `parts`, and returns how long all of them took.
 ///
 /// # Errors
 ///
@@ -50,16 +61,19 @@ pub(super) fn time(
     parts: Vec<Box<dyn Part>>,
     heap: &dyn Heap,
     processors: &Processors,
-) -> Result<Duration, OutOfMemory> {
+) -> Result<Time, OutOfMemory> {
     let threads = parts.len();
     let barrier = Barrier::new(threads);
     let barrier = &barrier;
     let spans: Vec<_> = thread::scope(|scope| {
         let start = |(number, part)| {
-            scope.spawn(move || {
+            // The name is for whoever looks with a profiler.
+            let thread = thread::Builder::new().name(format!("part {number}"));
+            let run = move || {
                 processors.pin(number, threads);
                 do_part(part, heap, barrier)
-            })
+            };
+            thread.spawn_scoped(scope, run).expect("two more threads")
         };
         let started: Vec<_> = parts.into_iter().enumerate().map(start).collect();
         let ended = started.into_iter().map(|thread| thread.join());
@@ -68,7 +82,7 @@ pub(super) fn time(
             .collect()
     });
     let spans: Vec<Span> = spans.into_iter().collect::<Result<_, _>>()?;
-    Ok(longest(&spans))
+    Ok(whole(&spans))
 }
 
 /// Does all of a part. Meets the others at the barrier twice, whatever happens.
@@ -79,33 +93,40 @@ fn do_part(
 ) -> Result<Span, OutOfMemory> {
     let prepared = part.prepare(heap);
     barrier.wait();
+    let before = preemptions();
     let start = Instant::now();
     let done = prepared.and_then(|()| part.work(heap));
-    let end = Instant::now();
+    let span = Span {
+        start,
+        end: Instant::now(),
+        preemptions: preemptions() - before,
+    };
     if done.is_err() {
         // It may be what others wait for.
         drop(part);
         barrier.wait();
-        return done.map(|()| Span { start, end });
+    } else {
+        barrier.wait();
+        part.clean_up(heap);
     }
-    barrier.wait();
-    part.clean_up(heap);
-    Ok(Span { start, end })
+    done.map(|()| span)
 }
 
 /// Returns the time from the first beginning to the last end.
-fn longest(spans: &[Span]) -> Duration {
+fn whole(spans: &[Span]) -> Time {
     let start = spans.iter().map(|span| span.start).min();
     let end = spans.iter().map(|span| span.end).max();
-    match (start, end) {
-        (Some(start), Some(end)) => end - start,
-        _ => Duration::ZERO,
+    Time {
+        elapsed: start
+            .zip(end)
+            .map_or(Duration::ZERO, |(start, end)| end - start),
+        preemptions: spans.iter().map(|span| span.preemptions).sum(),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Part, Span, longest, time};
+    use super::{Part, Span, Time, time, whole};
     use crate::arena::Arena;
     use crate::contenders::all;
     use crate::heap::Heap;
@@ -154,7 +175,7 @@ mod tests {
     }
 
     /// Lets two count. Returns how many came how far, and what came out.
-    fn count(have_memory: [bool; 2]) -> ([usize; 3], Result<Duration, OutOfMemory>) {
+    fn count(have_memory: [bool; 2]) -> ([usize; 3], Result<Time, OutOfMemory>) {
         let arena = Arena::new(1 << 20).expect("1 MiB");
         let floor = all().into_iter().find(|one| one.name == "floor");
         // SAFETY: nobody else uses the arena.
@@ -188,11 +209,15 @@ mod tests {
     #[test]
     fn time_is_from_the_first_beginning_to_the_last_end() {
         let zero = Instant::now();
-        let span = |start, end| Span {
+        let span = |start, end, preemptions| Span {
             start: zero + Duration::from_millis(start),
             end: zero + Duration::from_millis(end),
+            preemptions,
         };
-        let time = longest(&[span(5, 20), span(3, 9)]);
-        assert_eq!(time, Duration::from_millis(17));
+        let expected = Time {
+            elapsed: Duration::from_millis(17),
+            preemptions: 3,
+        };
+        assert_eq!(whole(&[span(5, 20, 1), span(3, 9, 2)]), expected);
     }
 }

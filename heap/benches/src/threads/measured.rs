@@ -1,12 +1,11 @@
 //! Rounds, as in [`rounds`](crate::rounds): each heap has its turn in each, and another one is first every time.
 
-use core::time::Duration;
-
 use crate::arena::Arena;
 use crate::contenders::Contender;
 use crate::replay::OutOfMemory;
 use crate::rounds::{Outcome, Settings, per_operation};
 use crate::statistics::Quartiles;
+use crate::threads::crew::Time;
 use crate::threads::processors::Processors;
 use crate::threads::{Round, THREADS, Workload, crew};
 use crate::workloads::Extent;
@@ -23,6 +22,8 @@ pub(super) struct Outcomes {
     pub(super) together: Outcome,
     /// With one, in the same rounds. None, if one alone cannot do it.
     pub(super) alone: Vec<f64>,
+    /// In how many rounds another program took a processor away.
+    pub(super) disturbed: usize,
 }
 
 impl Outcomes {
@@ -61,6 +62,7 @@ impl Bench<'_> {
         let try_out = |contender| Outcomes {
             together: self.try_out(workload, contender, divisor * TRIAL),
             alone: Vec::new(),
+            disturbed: 0,
         };
         let mut outcomes: Vec<_> = self.contenders.iter().map(try_out).collect();
         for number in 1..=self.settings.rounds {
@@ -108,8 +110,10 @@ impl Bench<'_> {
             Ok((alone, together))
         });
         match timed {
-            Ok((alone, (together, _))) => {
+            Ok((alone, (together, time))) => {
                 rounds.push(together);
+                let preemptions = alone.map_or(0, |(_, time)| time.preemptions);
+                outcomes.disturbed += usize::from(preemptions + time.preemptions > 0);
                 outcomes.alone.extend(alone.map(|(alone, _)| alone));
             }
             Err(error) => outcomes.together = Outcome::OutOfMemory(error),
@@ -125,7 +129,7 @@ impl Bench<'_> {
         };
         match self.time(workload, round, contender) {
             Err(error) => Outcome::OutOfMemory(error),
-            Ok((nanoseconds, time)) if time * TRIAL > self.settings.patience => {
+            Ok((nanoseconds, time)) if time.elapsed * TRIAL > self.settings.patience => {
                 Outcome::TooSlow(nanoseconds)
             }
             Ok(_) => Outcome::Timed(Vec::new()),
@@ -138,12 +142,12 @@ impl Bench<'_> {
         workload: &Workload,
         round: Round,
         contender: &Contender,
-    ) -> Result<(f64, Duration), OutOfMemory> {
+    ) -> Result<(f64, Time), OutOfMemory> {
         // SAFETY: the heap before is not used any more: all threads that did have ended.
         let heap = unsafe { (contender.make)(self.arena.whole()) };
         let parts = (workload.make)(round);
         let operations = parts.iter().map(|part| part.operations()).sum();
         let time = crew::time(parts, &*heap, self.processors)?;
-        Ok((per_operation(time, operations), time))
+        Ok((per_operation(time.elapsed, operations), time))
     }
 }

@@ -45,7 +45,17 @@ impl Processors {
     }
 }
 
-/// Says where `threads` threads run.
+/// Returns how often the calling thread has lost its processor to another one, though it could have gone on.
+pub(super) fn preemptions() -> u64 {
+    let mut usage = MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: the pointer leads to what may be written.
+    unsafe { libc::getrusage(libc::RUSAGE_THREAD, usage.as_mut_ptr()) };
+    // SAFETY: zeros are a usage of nothing, and now it is what the system wrote, if it did.
+    let usage = unsafe { usage.assume_init() };
+    u64::try_from(usage.ru_nivcsw).unwrap_or(0)
+}
+
+/// Says where threads run.
 impl fmt::Display for Processors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0[..] {

@@ -19,6 +19,9 @@ const ROUND_ALONE: &str = "ns with one thread in a round";
 /// Where the middle half of the rounds is.
 const SPREAD: &str = "half of the rounds";
 
+/// One turn in so many may be disturbed without a word.
+const MOST_DISTURBED: usize = 10;
+
 /// A ratio in the table: its name, and those of its quartiles among the figures.
 #[derive(Clone, Copy)]
 struct Ratio {
@@ -114,8 +117,24 @@ impl Report<'_> {
         }
         table.note(format!("What is done: {}.", self.workload.about));
         table.note(place(processors));
+        if let Some(warning) = self.warning() {
+            table.note(warning);
+        }
         let name = self.workload.name;
         table.print(&format!("{NAME}/{name}: ns for an operation of any thread"));
+    }
+
+    /// Says that other programs were at work, if it was not now and then.
+    pub(super) fn warning(&self) -> Option<String> {
+        let disturbed: usize = self.outcomes.iter().map(|one| one.disturbed).sum();
+        let rounds = self.outcomes.iter().map(|one| one.together.rounds().len());
+        let rounds: usize = rounds.sum();
+        (disturbed * MOST_DISTURBED > rounds).then(|| {
+            format!(
+                "Disturbed: in {disturbed} of {rounds} turns, other programs took a processor away. Measure on a quiet machine, \
+                 or go first: `sudo chrt --fifo 10 make bench-threads`."
+            )
+        })
     }
 
     /// Returns a row of the table.

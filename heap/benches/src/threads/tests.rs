@@ -90,6 +90,7 @@ fn ratios_are_to_one_thread_and_to_the_heaps_that_took_part() {
     let timed = |alone: [f64; 3], together: [f64; 3]| Outcomes {
         together: Outcome::Timed(together.into()),
         alone: alone.into(),
+        disturbed: 1,
     };
     // Names alone count here.
     let named = |name| Contender {
@@ -106,6 +107,7 @@ fn ratios_are_to_one_thread_and_to_the_heaps_that_took_part() {
             Outcomes {
                 together: Outcome::OutOfMemory(OutOfMemory { operation: 1 }),
                 alone: Vec::new(),
+                disturbed: 0,
             },
         ],
     };
@@ -121,4 +123,9 @@ fn ratios_are_to_one_thread_and_to_the_heaps_that_took_part() {
     assert_eq!(get("system", TIME), None);
     assert_eq!(get("system", OVER_TALC), None);
     assert_eq!(get("ours", OVER_MIMALLOC), None, "it took no part");
+    let warning = report.warning().expect("two of six");
+    assert!(
+        warning.starts_with("Disturbed: in 2 of 6 turns, "),
+        "{warning}"
+    );
 }

@@ -23,7 +23,7 @@ pub(crate) const NO_MEMORY: &str = "no memory";
 /// A sentence, if there is no such workload or heap.
 pub(crate) fn run(name: &str, contender: &str) -> Result<(), String> {
     let stream = workloads::by_name(name).ok_or_else(|| format!("no workload `{name}`"))?;
-    let contender = contenders::all()
+    let contender = contenders::for_counting()
         .into_iter()
         .find(|known| known.name == contender)
         .ok_or_else(|| format!("no heap `{contender}`"))?;

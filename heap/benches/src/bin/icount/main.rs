@@ -35,14 +35,17 @@ use report::Report;
 use stack_alloc_benches::{closed_pipe, contenders};
 use verdict::Verdict;
 
-/// The heap that figures are about.
+/// The heap that figures are about, if no other one is named.
 const OURS: &str = "ours";
 
 /// Counts the instructions that heaps need, with callgrind.
 #[derive(Debug, Parser)]
 struct Options {
-    /// The heaps to count, by commas. Our own is always among them, and is the one that has figures.
-    #[arg(long, value_delimiter = ',', value_name = "NAME,…", default_value = OURS)]
+    /// The heap that the figures are about.
+    #[arg(long, value_name = "NAME", default_value = OURS)]
+    subject: String,
+    /// Other heaps to count beside it, by commas.
+    #[arg(long, value_delimiter = ',', value_name = "NAME,…")]
     heaps: Vec<String>,
     /// The workloads to count, by commas: all, if none is named.
     #[arg(
@@ -107,7 +110,8 @@ fn count_all(options: &Options) -> Result<usize, String> {
     );
     let counts = count_each(options, &heaps, &workloads)?;
     let ours = workloads.iter().zip(&counts).map(|(name, counts)| {
-        let count = counts[0].ok_or_else(|| format!("our heap has no memory for {name}"))?;
+        let count =
+            counts[0].ok_or_else(|| format!("{} has no memory for {name}", options.subject))?;
         Ok::<_, String>((*name, count))
     });
     let ours: Vec<_> = ours.collect::<Result<_, _>>()?;
@@ -136,19 +140,17 @@ fn count_all(options: &Options) -> Result<usize, String> {
     Ok(compare(options, &figures, &ours))
 }
 
-/// Returns the heaps to count: ours first, and each once.
+/// Returns the heaps to count: the one with the figures first, and each once.
 fn heaps(options: &Options) -> Result<Vec<&str>, String> {
-    // The others are partly in the C library, which is not counted.
-    let all = contenders::all();
-    let countable = all.iter().filter(|heap| heap.is_over_arena);
-    let known: Vec<_> = countable.map(|heap| heap.name).collect();
-    let mut heaps = vec![OURS];
-    for name in &options.heaps {
+    let all = contenders::for_counting();
+    let known: Vec<_> = all.iter().map(|heap| heap.name).collect();
+    let mut heaps = Vec::new();
+    for name in [&options.subject].into_iter().chain(&options.heaps) {
         if !known.contains(&name.as_str()) {
             return Err(format!("no heap `{name}`: there are {}", known.join(", ")));
         }
         if !heaps.contains(&name.as_str()) {
-            heaps.push(name);
+            heaps.push(name.as_str());
         }
     }
     Ok(heaps)
@@ -156,7 +158,7 @@ fn heaps(options: &Options) -> Result<Vec<&str>, String> {
 
 /// Returns the workloads to count.
 fn chosen_workloads(options: &Options) -> Result<Vec<&'static str>, String> {
-    let known: Vec<_> = workloads::names().collect();
+    let known = workloads::names_for(&options.subject);
     for name in &options.workloads {
         if !known.contains(&name.as_str()) {
             let known = known.join(", ");
@@ -198,7 +200,7 @@ fn count_each(
     Ok(counts.chunks(heaps.len()).map(<[_]>::to_vec).collect())
 }
 
-/// Compares our heap's counts with the figures, and says what is wrong. Returns how many failed.
+/// Compares the counts with the figures, and says what is wrong. Returns how many failed.
 fn compare(options: &Options, figures: &Baseline, ours: &[(&str, Count)]) -> usize {
     let path = options.figures.display();
     if !figures.know(&options.compiler) {
@@ -220,7 +222,8 @@ fn compare(options: &Options, figures: &Baseline, ours: &[(&str, Count)]) -> usi
     }
     if failed > 0 {
         let folder = options.folder.display();
-        eprintln!("icount: where they go: callgrind_annotate {folder}/{OURS}-WORKLOAD.callgrind");
+        let heap = &options.subject;
+        eprintln!("icount: where they go: callgrind_annotate {folder}/{heap}-WORKLOAD.callgrind");
         eprintln!(
             "icount: if they are well spent, `make icount UPDATE=1` checks the new figures in"
         );

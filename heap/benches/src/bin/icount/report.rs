@@ -8,7 +8,7 @@ use crate::baseline::Baseline;
 use crate::callgrind::Count;
 use crate::verdict::Verdict;
 
-/// What was counted: the first heap is ours, and `counts` has a row a workload, with one for each heap that had memory.
+/// What was counted: the first heap is the one with the figures, and `counts` has a row a workload, with one for each heap that had memory.
 #[derive(Debug)]
 pub(crate) struct Report<'a> {
     /// Names of heaps.

@@ -44,9 +44,40 @@ const ALL: [(&str, Make); 28] = [
     ("trace-sqlite", || recorded("sqlite")),
 ];
 
+/// The heap for many processors.
+const SHARDED: &str = "sharded";
+/// Those that show what it adds to the heap with one lock: what that does besides, it does with the same code.
+const OF_SHARDED: [&str; 12] = [
+    "lifo-16",
+    "lifo-256",
+    "fifo-16",
+    "fifo-256",
+    "bulk-shuffled",
+    "random-1k",
+    "random-10k",
+    "pages",
+    "regions",
+    "trace-rustc",
+    "trace-python",
+    "trace-sqlite",
+];
+/// The same, where what one shard allocates is given back by another.
+const CROSSING: &str = "crossing";
+/// Those that show what that takes.
+const OF_CROSSING: [&str; 4] = ["fifo-16", "fifo-256", "bulk-shuffled", "random-10k"];
+
 /// Returns the names of all workloads, in the order of tables.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     ALL.iter().map(|(name, _)| *name)
+}
+
+/// Returns the names of those that are counted of a heap.
+pub(crate) fn names_for(heap: &str) -> Vec<&'static str> {
+    match heap {
+        SHARDED => OF_SHARDED.to_vec(),
+        CROSSING => OF_CROSSING.to_vec(),
+        _ => names().collect(),
+    }
 }
 
 /// Returns a workload by its name.
@@ -221,7 +252,7 @@ fn recorded(name: &str) -> Stream {
 
 #[cfg(test)]
 mod tests {
-    use super::{by_name, names, size};
+    use super::{CROSSING, SHARDED, by_name, names, names_for, size};
     use stack_alloc_benches::numbers::Numbers;
     use std::collections::HashSet;
 
@@ -234,6 +265,12 @@ mod tests {
             assert!(stream.body.len() >= 5000, "{name}: {}", stream.body.len());
         }
         assert!(by_name("lifo").is_none());
+        for heap in [SHARDED, CROSSING] {
+            let known = names_for(heap);
+            assert!(known.len() < different.len(), "{heap}");
+            assert!(known.iter().all(|name| different.contains(name)), "{heap}");
+        }
+        assert_eq!(names_for("ours").len(), different.len());
     }
 
     #[test]
