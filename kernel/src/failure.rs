@@ -105,6 +105,12 @@ static FIRST_INSTRUCTION: AtomicU64 = AtomicU64::new(0);
 /// Stands for the vector of a panic; no exception has it.
 const PANIC: u8 = u8::MAX;
 
+/// Returns whether a failure was met: all that is still done is to report it.
+#[must_use]
+pub fn has_begun() -> bool {
+    FAILURES.load(Ordering::Relaxed) > 0
+}
+
 /// Sets the observer; the first one stays.
 pub fn observe(observer: Observer) {
     OBSERVER.call_once(|| observer);

@@ -8,19 +8,25 @@
 //! takes one: its own business is done, and the other one is found to be the machine's when it comes.
 
 use core::fmt;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use x86_64::instructions::port::Port;
 
 use super::hook::Hook;
 use super::io_apic::{self, Raises};
 use super::{controller, counts, local_apic, pit};
+use crate::cpu::{MOST_CPUS, Own, PerCpu};
 use crate::exception::NON_MASKABLE_INTERRUPT;
 
 /// What an NMI calls.
 static ON_NMI: Hook<fn()> = Hook::new();
 
-/// Chooses what an NMI calls. The function must neither wait for a lock nor allocate nor print nor cause an exception: whoever
-/// was interrupted may be at anything.
+/// Whether each CPU is in what an NMI calls.
+static IS_HANDLING: PerCpu<AtomicBool> =
+    PerCpu::new([const { Own::new(AtomicBool::new(false)) }; MOST_CPUS]);
+
+/// Chooses what an NMI calls. The function must neither wait for a lock nor print nor cause an exception: whoever was interrupted
+/// may be at anything. It may free what is on the heap, and allocate where null will do: the heap does not wait there.
 pub fn on_nmi(function: fn()) {
     ON_NMI.set(function);
 }
@@ -36,8 +42,17 @@ pub(super) fn handle() -> bool {
     if hardware_has_failed() {
         return false;
     }
+    let is_handling = IS_HANDLING.here();
+    is_handling.store(true, Ordering::Relaxed);
     ON_NMI.call();
+    is_handling.store(false, Ordering::Relaxed);
     true
+}
+
+/// Returns whether this CPU is in what an NMI calls. (NMIs do not interrupt each other.)
+#[must_use]
+pub fn is_handling() -> bool {
+    IS_HANDLING.here().load(Ordering::Relaxed)
 }
 
 /// Returns whether the machine says that memory or a device has failed.

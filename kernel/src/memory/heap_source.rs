@@ -2,7 +2,7 @@
 
 use core::ptr::NonNull;
 
-use stack_alloc::{Allocator, MemorySource, PAGE_SIZE};
+use stack_alloc::{CurrentCpu, MemorySource, PAGE_SIZE, ShardedAllocator};
 
 use super::frame::{FRAME_SIZE, Frame, FrameRange};
 use super::frame_allocator::{FRAMES_PER_BLOCK, FrameAllocator, FreeError};
@@ -10,13 +10,32 @@ use super::heap_check::note_refused;
 use super::mapper::{self, UnmapError};
 use super::page::Page;
 use super::physical::{frame_of, frame_pointer, try_with_frames};
+use crate::cpu::MOST_CPUS;
 use crate::interrupts::masked::HeapLock;
+use crate::interrupts::nmi;
 use crate::lock::MaskingLock;
+use crate::{cpu, failure};
 
-/// The kernel's heap: `Box`, `Vec` and all others allocate here, in interrupt handlers too. How long its lock masks
+/// The kernel's heap: `Box`, `Vec` and all others allocate here, on any CPU, in interrupt handlers too. How long its locks mask
 /// interrupts is measured: see [`masked`](crate::interrupts::masked).
 #[global_allocator]
-pub static HEAP: Allocator<FrameSource, MaskingLock<HeapLock>> = Allocator::new(FrameSource);
+pub static HEAP: ShardedAllocator<FrameSource, ThisCpu, MaskingLock<HeapLock>, MOST_CPUS> =
+    ShardedAllocator::new(FrameSource);
+
+/// Says to the heap which CPU asks.
+#[derive(Debug)]
+pub enum ThisCpu {}
+
+impl CurrentCpu for ThisCpu {
+    #[inline(always)]
+    fn current_cpu() -> usize {
+        cpu::current()
+    }
+
+    fn may_wait() -> bool {
+        !nmi::is_handling() && !failure::has_begun()
+    }
+}
 
 /// Frames as memory: where they are neighbours, seen through the mapping of all physical memory; where they are scattered,
 /// mapped one behind the other in the kernel's window. Has nothing to give before they are known.
