@@ -324,13 +324,10 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
             block.remote_frees.take(|page, stack, chunks| {
                 let wrong = chain.take_in(header, (page, stack), chunks, source);
                 if let Some(bit) = wrong.lowest() {
+                    let class = class_at(header, page);
+                    chain.uncount_frees(class, wrong.len());
                     let address = block.window() + page * PAGE_SIZE;
-                    misuse = Some(found_late(
-                        header,
-                        page,
-                        stack * CHUNKS_PER_STACK + bit,
-                        address,
-                    ));
+                    misuse = Some(found_late(class, stack * CHUNKS_PER_STACK + bit, address));
                 }
             });
             misuse
@@ -454,12 +451,17 @@ fn describe_twice(mut misuse: Misuse) -> Misuse {
     misuse
 }
 
-/// Describes a free of chunk `chunk` of the run at `page` that turned out to be wrong when it was taken in. `address` is the page's.
-fn found_late(header: Block, page: usize, chunk: usize, address: usize) -> Misuse {
-    let size = match header.run_around(page).map(Run::kind) {
-        Some(RunKind::Stacks(class)) => class.class().chunk_size(),
-        _ => PAGE_SIZE,
-    };
+/// Returns the class of the chunks that page `page` of a block has. `None` when it has none.
+fn class_at(header: Block, page: usize) -> Option<ClassIndex> {
+    match header.run_around(page)?.kind() {
+        RunKind::Stacks(class) => Some(class),
+        RunKind::Whole => None,
+    }
+}
+
+/// Describes a free of chunk `chunk`, of `class`, that turned out to be wrong when it was taken in. `address` is that of the run.
+fn found_late(class: Option<ClassIndex>, chunk: usize, address: usize) -> Misuse {
+    let size = class.map_or(PAGE_SIZE, |class| class.class().chunk_size());
     let address = address + chunk * size;
     Misuse {
         kind: MisuseKind::DoubleFree,
@@ -476,3 +478,6 @@ fn found_late(header: Block, page: usize, chunk: usize, address: usize) -> Misus
         },
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -9,7 +9,7 @@ use crate::factory_chain::FactoryChain;
 use crate::memory_source::MemorySource;
 use crate::run::{Run, RunKind};
 use crate::size_class::ClassIndex;
-use crate::units::CHUNKS_PER_STACK;
+use crate::units::{CHUNKS_PER_STACK, PAGE_SIZE};
 
 impl FactoryChain {
     /// Takes back what others gave back of stack `stack` of the run that begins at `page` of `block`. Returns what of it is wrong:
@@ -55,6 +55,20 @@ impl FactoryChain {
         if !chunks.is_empty() && self.lists[class.get()].take_back_all(run, stack, chunks) {
             self.emptied(run, source);
         }
+    }
+
+    /// Takes `count` frees, of chunks of `class` or of whole pages, that were counted and turned out to be wrong, out of the counts: as
+    /// far as is known what they were of.
+    pub(crate) fn uncount_frees(&mut self, class: Option<ClassIndex>, count: usize) {
+        let (frees, size) = match class {
+            Some(class) => {
+                let size = class.class().chunk_size();
+                (&mut self.lists[class.get()].counters.frees, size)
+            }
+            None => (&mut self.totals.whole_frees, PAGE_SIZE),
+        };
+        *frees = frees.saturating_sub(count as u64);
+        self.totals.count_requested(count * size);
     }
 
     /// Takes `block` out of the chain with all that is live in it. `false`, with nothing live changed, when it has to stay: records of
