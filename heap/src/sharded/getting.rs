@@ -17,7 +17,9 @@ use crate::factory_chain::FactoryChain;
 use crate::memory_source::MemorySource;
 use crate::run::Memory;
 use crate::sharded::central::visits_are_over;
-use crate::sharded::shard::{Entered, Owned};
+use crate::sharded::giving_back::MOST_MESSAGES_AT_ONCE;
+use crate::sharded::inbox::PLACES;
+use crate::sharded::shard::{Entered, Owned, Shard};
 use crate::sharded::shard_source::ShardSource;
 use crate::sharded_allocator::{ShardedAllocator, record_of};
 use crate::size_class::{Placement, placement};
@@ -166,20 +168,35 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
         None
     }
 
+    /// Enters `shard`; if it is busy, waits where that may be. Called with no shard entered.
+    pub(crate) fn enter_if_possible(shard: &Shard<R>) -> Option<Entered<'_, R>> {
+        (shard.try_enter()).or_else(|| C::may_wait().then(|| shard.enter()))
+    }
+
     /// Makes what shards keep idle everybody's: blocks for the pool, or if a region is wanted for the source.
     fn give_up_idle(&self, layout: Layout) {
         for index in 0..SHARDS {
-            if let Some(mut owned) = self.shards[index].try_enter() {
-                self.take_in_messages(index, &mut owned);
-                while self.work(index, &mut owned, false, |chain, source| {
-                    chain.trim_one(source)
-                }) {}
-                self.leave(owned);
-            }
+            // As often as it takes to look at every message that there can be.
+            let mut rounds = 0..PLACES / MOST_MESSAGES_AT_ONCE;
+            while rounds.next().is_some() && self.give_up_idle_of(index) {}
         }
         if !matches!(placement(layout), Placement::Chunk(_)) {
             while self.central.trim_one(&self.shards) {}
         }
+    }
+
+    /// Makes what shard `index` keeps idle everybody's, as far as it was told what others gave back. Returns whether it may have been told
+    /// of more.
+    fn give_up_idle_of(&self, index: usize) -> bool {
+        let Some(mut owned) = Self::enter_if_possible(&self.shards[index]) else {
+            return false;
+        };
+        let may_have_more = self.take_in_messages(index, &mut owned);
+        while self.work(index, &mut owned, false, |chain, source| {
+            chain.trim_one(source)
+        }) {}
+        self.leave(owned);
+        may_have_more
     }
 
     /// Hands out memory of any other shard that has it, and takes over the block that it is in. One that is busy is waited for, or

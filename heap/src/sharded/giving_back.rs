@@ -22,14 +22,14 @@ use crate::sharded::finding::Found;
 use crate::sharded::looking::says_more;
 use crate::sharded::record::BlockRecord;
 use crate::sharded::remote_frees::GivenBack;
-use crate::sharded::shard::{Entered, Owned, Shard};
+use crate::sharded::shard::{Entered, Owned};
 use crate::sharded::visits::Visit;
 use crate::sharded_allocator::ShardedAllocator;
 use crate::size_class::{ClassIndex, SMALLEST_CHUNK};
 use crate::units::{CHUNKS_PER_STACK, PAGE_SIZE};
 
 /// Messages that are taken in at once for an owner who does not look, or before memory is given up.
-const MOST_MESSAGES_AT_ONCE: usize = 64;
+pub(crate) const MOST_MESSAGES_AT_ONCE: usize = 64;
 
 /// Regions that are given back to the source in one go.
 const MOST_LEAVING: usize = 4;
@@ -265,14 +265,13 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
         })
     }
 
-    /// Takes in what others gave back to shard `index`, which was entered: as many messages as are looked at in one go.
-    pub(crate) fn take_in_messages(&self, index: usize, owned: &mut Owned) {
-        for _ in 0..MOST_MESSAGES_AT_ONCE {
-            if !self.take_in_message(index, owned) {
-                break;
-            }
-        }
-        self.finish_leaving(index, owned);
+    /// Takes in what others gave back to shard `index`, which was entered: as many messages as are looked at in one go. Returns whether
+    /// there may be more.
+    pub(crate) fn take_in_messages(&self, index: usize, owned: &mut Owned) -> bool {
+        let mut messages = 0..MOST_MESSAGES_AT_ONCE;
+        let may_have_more = messages.all(|_| self.take_in_message(index, owned));
+        let has_finished = self.finish_leaving(index, owned);
+        may_have_more || has_finished
     }
 
     /// Takes in what one message to shard `index`, which was entered, is about: a block, usually. `false` when there is no message.
@@ -399,7 +398,8 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
         report(self.on_misuse.get(), self.describe(address, layout));
     }
 
-    /// Says what is wrong with giving back `address` with `layout`. A shard that is busy is left out.
+    /// Says what is wrong with giving back `address` with `layout`. Called with no shard entered. One that is busy is left out if it
+    /// cannot be waited for.
     fn describe(&self, address: usize, layout: Layout) -> Misuse {
         let mut best = Misuse {
             kind: MisuseKind::Foreign,
@@ -407,7 +407,7 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
             layout,
             place: Place::Foreign,
         };
-        for owned in self.shards.iter().filter_map(Shard::try_enter) {
+        for owned in self.shards.iter().filter_map(Self::enter_if_possible) {
             let lookup = owned.chain.holdings.lookup();
             let misuse = lookup.describe(address, layout);
             if !says_more(misuse.place, best.place) {
