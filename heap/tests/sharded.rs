@@ -173,3 +173,34 @@ fn any_number_of_regions_goes_home_after_a_context_that_may_not_wait() {
     assert_empty_after_trim(&heap);
     assert_eq!(seen(), []);
 }
+
+#[test]
+fn memory_is_found_behind_any_number_of_messages() {
+    const BLOCKS: usize = 200;
+    let heap = heap(BLOCKS * BLOCK_SIZE);
+    let all: Vec<Object> = on(0, || {
+        core::iter::from_fn(|| Object::try_new(&heap, layout(8192, 8), 1)).collect()
+    });
+    // Of each block there is one message. That of the one that will have room is the last one to be looked at.
+    let block = |object: &Object| object.pointer().addr() / BLOCK_SIZE;
+    let last = all.iter().map(block).max_by_key(|block| block % 4096);
+    let (last, mut others): (Vec<_>, Vec<_>) =
+        (all.into_iter()).partition(|object| Some(block(object)) == last);
+    others.sort_by_key(block);
+    let mut rest = Vec::new();
+    on(1, || {
+        let mut before = None;
+        for object in others {
+            if before.replace(block(&object)) == Some(block(&object)) {
+                rest.push(object);
+            } else {
+                object.free(&heap);
+            }
+        }
+        last.into_iter().for_each(|object| object.free(&heap));
+        rest.push(Object::new(&heap, layout(200_000, 8), 2));
+    });
+    on(0, || rest.into_iter().for_each(|object| object.free(&heap)));
+    assert_empty_after_trim(&heap);
+    assert_eq!(seen(), []);
+}
