@@ -194,11 +194,11 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
             return 0;
         }
         self.trim_shard(cpu);
-        let mut moved = 0;
-        while self.take_over_one(cpu, here) {
-            moved += 1;
-        }
-        moved
+        // No more than there are: somebody may take them back meanwhile.
+        let there = self.shards[cpu].enter().chain.holdings.runs.count();
+        (0..there)
+            .take_while(|_| self.take_over_one(cpu, here))
+            .count()
     }
 
     /// Takes over one block. `false` when none can be.

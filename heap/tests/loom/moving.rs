@@ -33,6 +33,26 @@ fn a_crossing_free_while_a_block_is_taken_over() {
 }
 
 #[test]
+fn a_crossing_free_while_a_block_goes_to_the_first_shard() {
+    model(1, |world| {
+        world.go_to(1);
+        let (object, stays) = (world.allocate(LARGE), world.allocate(LARGE));
+        let other = on(0, &world, move |world| world.free(object));
+        let taker = on(0, &world, move |world| {
+            world.heap.take_over(1);
+            // All messages so far are taken in.
+            let mine = world.allocate(LARGE);
+            world.free(mine);
+        });
+        wait(other);
+        wait(taker);
+        world.free(stays);
+        assert_eq!(misuses(), []);
+        world.finish();
+    });
+}
+
+#[test]
 fn a_free_while_another_shard_starves() {
     model(1, |world| {
         let (object, stays) = (world.allocate(LARGE), world.allocate(LARGE));
