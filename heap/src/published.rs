@@ -5,11 +5,13 @@
 //! cell costs its owner what a [`Cell`](core::cell::Cell) costs. What a reader makes of several of them need not fit
 //! together; whoever reads them says why that is enough.
 //!
-//! (These atomics are not among those that loom models, `crate::sync`: no ordering is asked of them, and there is one writer.)
+//! (These atomics are not among those that loom models, `crate::sync`: no ordering is asked of them, and there is one writer. It is
+//! shown when a bitmap changes.)
 
 use core::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 use crate::bitmap::Bitmap;
+use crate::sync::show_to_model;
 
 /// A byte.
 #[derive(Debug)]
@@ -84,6 +86,7 @@ impl PublishedBitmap {
     /// Changes the set. Called by the one who is alone.
     #[inline(always)]
     pub(crate) fn set(&self, bitmap: Bitmap) {
+        show_to_model(core::ptr::from_ref(self).addr());
         self.0.store(bitmap.bits(), Ordering::Relaxed);
     }
 
@@ -93,6 +96,7 @@ impl PublishedBitmap {
     ///
     /// As for [`PublishedByte::publish`], and `place` is aligned.
     pub(crate) unsafe fn publish(place: *mut Self, bitmap: Bitmap) {
+        show_to_model(place.addr());
         // SAFETY: the caller's promise; the cell is the atomic (`repr(transparent)`).
         unsafe { AtomicU64::from_ptr(place.cast()) }.store(bitmap.bits(), Ordering::Relaxed);
     }

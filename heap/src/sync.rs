@@ -17,6 +17,19 @@ pub(crate) fn fence_for_model() {
     loom::sync::atomic::fence(Ordering::SeqCst);
 }
 
+/// Says to the model that what is [published](crate::published) in the block of `address` is about to change, or to be looked at by
+/// somebody else than its owner.
+///
+/// Loom does not know these cells. It tries both orders of two events only if it has seen that these have to do with each other; so it
+/// is shown that here, by something that orders nothing.
+#[inline(always)]
+pub(crate) fn show_to_model(address: usize) {
+    #[cfg(loom)]
+    model::touch_block(address);
+    #[cfg(not(loom))]
+    let _ = address;
+}
+
 #[cfg(not(loom))]
 pub(crate) use lock_api::{Mutex, MutexGuard};
 #[cfg(loom)]
@@ -28,6 +41,22 @@ mod model {
     use core::fmt;
     use core::marker::PhantomData;
     use core::ops::{Deref, DerefMut};
+
+    use super::{AtomicUsize, Ordering};
+    use crate::units::BLOCK_SIZE;
+
+    /// Words that blocks share.
+    const WORDS: usize = 4;
+
+    loom::lazy_static! {
+        /// A word for each block, which whoever changes its published cells, or looks at them, touches.
+        static ref TOUCHED: [AtomicUsize; WORDS] = [(); WORDS].map(|()| AtomicUsize::new(0));
+    }
+
+    /// Touches the word of the block that `address` is in.
+    pub(super) fn touch_block(address: usize) {
+        TOUCHED[address / BLOCK_SIZE % WORDS].fetch_add(1, Ordering::Relaxed);
+    }
 
     /// A mutex.
     pub(crate) struct Mutex<R, T>(loom::sync::Mutex<T>, PhantomData<fn() -> R>);

@@ -18,6 +18,7 @@ use crate::sharded::central::Central;
 use crate::sharded::record::BlockRecord;
 use crate::sharded::visits::Visit;
 use crate::size_class::{ClassIndex, Placement, STACKS_PER_RUN, placement};
+use crate::sync::show_to_model;
 use crate::units::{CHUNKS_PER_STACK, PAGE_SIZE, block_base, page_in_block};
 
 /// The most chunks of a run.
@@ -64,6 +65,7 @@ impl<S: MemorySource, R: RawMutex> Central<S, R> {
     ) -> Option<(BlockRecord, Block)> {
         let mut entries = self.blocks.entries(address, visit);
         let record = entries.find(|record| record.window() == block_base(address))?;
+        show_to_model(address);
         Some((record, record.block()?))
     }
 

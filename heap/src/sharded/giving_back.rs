@@ -26,6 +26,7 @@ use crate::sharded::shard::{Entered, Owned};
 use crate::sharded::visits::Visit;
 use crate::sharded_allocator::ShardedAllocator;
 use crate::size_class::{ClassIndex, SMALLEST_CHUNK};
+use crate::sync::show_to_model;
 use crate::units::{CHUNKS_PER_STACK, PAGE_SIZE};
 
 /// Messages that are taken in at once for an owner who does not look, or before memory is given up.
@@ -238,6 +239,7 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
         // Read first: behind the bit, the block may go on to another shard, and then its old one passes the message on.
         let owner = block.owner()?;
         let stack = chunk / CHUNKS_PER_STACK;
+        show_to_model(block.window());
         let free = match class {
             Some(_) => run.stacks.free(stack),
             None => Bitmap::EMPTY,

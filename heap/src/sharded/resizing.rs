@@ -16,6 +16,7 @@ use crate::sharded::finding::Found;
 use crate::sharded::shard::{Entered, Owned};
 use crate::sharded_allocator::ShardedAllocator;
 use crate::size_class::class_of;
+use crate::sync::show_to_model;
 use crate::units::CHUNKS_PER_STACK;
 
 /// What becomes of an object that shall have another size.
@@ -137,6 +138,7 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
         let Some(class) = class else {
             return Some(Resized::AskOwner(block.owner()?));
         };
+        show_to_model(address);
         let free = run.stacks.free(chunk / CHUNKS_PER_STACK);
         if free.contains(chunk % CHUNKS_PER_STACK) {
             return None;
