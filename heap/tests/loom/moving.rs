@@ -99,3 +99,34 @@ fn both_take_over_from_each_other() {
         world.finish();
     });
 }
+
+#[test]
+fn two_shards_share_the_only_block() {
+    model(1, |world| {
+        let other = on(1, &world, move |world| {
+            let object = world.allocate(LARGE);
+            world.free(object);
+        });
+        let object = world.allocate(LARGE);
+        world.free(object);
+        wait(other);
+        assert_eq!(misuses(), []);
+        world.finish();
+    });
+}
+
+#[test]
+fn a_shard_starves_while_another_one_trims() {
+    model(1, |world| {
+        let object = world.allocate(LARGE);
+        let other = on(1, &world, move |world| {
+            let object = world.allocate(LARGE);
+            world.free(object);
+        });
+        world.free(object);
+        world.heap.trim();
+        wait(other);
+        assert_eq!(misuses(), []);
+        world.finish();
+    });
+}
