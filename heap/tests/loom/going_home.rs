@@ -54,6 +54,10 @@ fn a_region() {
         let region = world.allocate(REGION);
         let other = on(1, &world, move |world| world.free(region));
         world.heap.trim();
+        // It is handed out again if it has come back to the source.
+        if let Some(again) = world.try_allocate(REGION) {
+            world.free(again);
+        }
         wait(other);
         assert_eq!(misuses(), []);
         world.finish();
@@ -66,6 +70,9 @@ fn a_region_by_who_may_not_wait() {
         let region = world.allocate(REGION);
         let other = on_without_waiting(0, &world, move |world| world.free(region));
         world.heap.trim();
+        if let Some(again) = world.try_allocate(REGION) {
+            world.free(again);
+        }
         wait(other);
         assert_eq!(misuses(), []);
         world.finish();

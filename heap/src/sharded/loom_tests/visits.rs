@@ -146,19 +146,21 @@ impl Drop for Model {
 }
 
 /// Lets a visitor of each shard look at these addresses, while the writer does `work`: one who has entered his shard in one of them, and
-/// one who is counted in the other one.
+/// one who is counted in the other one. What is at `stays` must be found.
 fn while_visited(
     addresses: &'static [&'static [usize]],
+    stays: Option<usize>,
     work: impl Fn(&Model) + Copy + Send + Sync + 'static,
 ) {
     for entered in [0, 1] {
-        try_while_visited(addresses, entered, work);
+        try_while_visited(addresses, stays, entered, work);
     }
 }
 
 /// Does what [`while_visited`] does, the one who has entered his shard being in `entered`.
 fn try_while_visited(
     addresses: &'static [&'static [usize]],
+    stays: Option<usize>,
     entered: usize,
     work: impl Fn(&Model) + Send + Sync + 'static,
 ) {
@@ -177,6 +179,7 @@ fn try_while_visited(
                             header.is_none_or(|header| header % 10 == right),
                             "{header:?}"
                         );
+                        assert!(header.is_some() || stays != Some(*address), "it is there");
                     }
                 })
             })
@@ -201,35 +204,35 @@ fn let_go(model: &Model, entry: Handle, times: usize) -> bool {
 
 #[test]
 fn the_first_entry_goes() {
-    while_visited(&[&[0]], |model| {
+    while_visited(&[&[0]], None, |model| {
         let_go(model, model.first, 2);
     });
 }
 
 #[test]
 fn the_first_entry_goes_before_two() {
-    while_visited(&[&[0], &[0]], |model| {
+    while_visited(&[&[0], &[0]], None, |model| {
         let_go(model, model.first, 1);
     });
 }
 
 #[test]
 fn an_entry_goes_that_is_passed() {
-    while_visited(&[&[BLOCK_SIZE]], |model| {
+    while_visited(&[&[BLOCK_SIZE]], Some(BLOCK_SIZE), |model| {
         let_go(model, model.first, 2);
     });
 }
 
 #[test]
 fn the_last_entry_goes() {
-    while_visited(&[&[BLOCK_SIZE]], |model| {
+    while_visited(&[&[BLOCK_SIZE]], None, |model| {
         let_go(model, model.second, 2);
     });
 }
 
 #[test]
 fn both_entries_go() {
-    while_visited(&[&[BLOCK_SIZE]], |model| {
+    while_visited(&[&[BLOCK_SIZE]], None, |model| {
         let has_gone = let_go(model, model.first, 1);
         if let_go(model, model.second, 1) && !has_gone {
             model.first.goes_on(7);
@@ -239,7 +242,7 @@ fn both_entries_go() {
 
 #[test]
 fn who_visits_again_finds_nothing_or_what_is_new() {
-    while_visited(&[&[0, 0]], |model| {
+    while_visited(&[&[0, 0]], None, |model| {
         if let_go(model, model.first, 1) {
             model.first.goes_on(11);
             // SAFETY: there is one writer; it was taken out, and every visit was over.
@@ -250,7 +253,7 @@ fn who_visits_again_finds_nothing_or_what_is_new() {
 
 #[test]
 fn an_entry_comes() {
-    while_visited(&[&[0]], |model| {
+    while_visited(&[&[0]], None, |model| {
         model.remove(model.first);
         if model.visits_are_over() {
             model.first.goes_on(21);
