@@ -12,6 +12,7 @@
 # OUTPUT=target/screenshot.png is what `make screenshot` writes, COMMANDS='heap; frames' what it types before, and DELAY=10 how
 # many seconds it waits behind the last of them; without DELAY it waits until that is done, and without COMMANDS it types
 # `stress 60 1` and waits 50 s.
+# PREEMPTIONS=3 is how often `make loom` has a thread interrupted by others, at most; MUTANTS=1 makes it weaken the heap instead.
 # ROUNDS=41 is how often `make bench-ripgrep` runs each ripgrep, PROFILE=release or release-lto how it builds them.
 
 SHELL := bash
@@ -67,14 +68,18 @@ host-test: ## Runs the tests that need no kernel
 kernel-test: ## Runs the tests in the kernel, in QEMU; TESTS=heap chooses
 	@$(with_toolchain); exec cargo test $(if $(TESTS),-- $(TESTS))
 
-.PHONY: asan valgrind miri msrv features
+.PHONY: asan valgrind miri loom msrv features
 asan: ## Runs the heap's tests under the address sanitizer
 valgrind: ## Runs a part of the heap's tests under valgrind
 miri: ## Runs a part of the heap's tests in Miri, for undefined behaviour
+loom: ## Runs models of many CPUs, in every order of events; MUTANTS=1 breaks the heap on purpose, and sees that found
 msrv: ## Builds the heap with the oldest Rust that it promises to build with
 features: ## Runs the heap's tests with every feature alone and with all
 asan valgrind miri msrv features:
 	@$(with_toolchain); exec boot/proofs.sh $@
+loom:
+	@$(with_toolchain); $(if $(PREEMPTIONS),LOOM_MAX_PREEMPTIONS='$(PREEMPTIONS)') \
+		exec $(if $(filter-out 0 no false,$(MUTANTS)),boot/loom-mutants.sh,boot/proofs.sh loom)
 
 .PHONY: example
 example: ## Runs a program of heap/examples: NAME=global_allocator

@@ -5,6 +5,8 @@
 #   boot/proofs.sh asan       under the address sanitizer: every read and write of the tests is one of live memory
 #   boot/proofs.sh valgrind   a part of them under valgrind: nothing uninitialised is used to decide or to address
 #   boot/proofs.sh miri       a part of them in Miri: no undefined behaviour, and every pointer keeps its provenance
+#   boot/proofs.sh loom       models of what CPUs do to each other, in every order of events that loom knows; with
+#                             LOOM_MAX_PREEMPTIONS=3 in those with so few threads interrupted by others
 #   boot/proofs.sh msrv       the library, built by the oldest Rust that it promises to build with
 #   boot/proofs.sh features   the library and its unit tests with every feature alone, all tests with all of them
 #
@@ -71,6 +73,17 @@ miri() {
     return "$failed"
 }
 
+# The models come with the library's atomics and locks replaced, so the other tests cannot run there. Optimised: one order
+# after another is tried, up to hundreds of thousands.
+loom() {
+    local failed=0
+    export RUSTFLAGS='--cfg loom' CARGO_PROFILE_DEV_OPT_LEVEL=3
+    printf '=== loom: at most %s preemptions\n' "${LOOM_MAX_PREEMPTIONS:-any number of}"
+    heap_test target/loom --lib -- loom_tests || failed=1
+    heap_test target/loom --test loom || failed=1
+    return "$failed"
+}
+
 # The names under [features], without those of optional dependencies, of which there are none.
 feature_names() {
     awk '/^\[/ { inside = ($0 == "[features]") } inside && /^[a-z_]+ *=/ { sub(/ *=.*/, ""); print }' heap/Cargo.toml
@@ -113,9 +126,9 @@ features() {
 
 cd "$root" || exit 2
 case ${1:-} in
-    asan | valgrind | miri | msrv | features) "$1" ;;
+    asan | valgrind | miri | loom | msrv | features) "$1" ;;
     *)
-        echo "proofs: write \`boot/proofs.sh asan\`, \`valgrind\`, \`miri\`, \`msrv\` or \`features\`" >&2
+        echo "proofs: write \`boot/proofs.sh asan\`, \`valgrind\`, \`miri\`, \`loom\`, \`msrv\` or \`features\`" >&2
         exit 2
         ;;
 esac

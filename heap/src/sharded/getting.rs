@@ -27,8 +27,8 @@ use crate::size_class::{Placement, placement};
 /// Messages that a shard looks at before it asks for more memory.
 const MOST_MESSAGES: usize = 4;
 
-/// How often it is looked whether visits are over, before the answer is null.
-const MOST_LOOKS: usize = 1000;
+/// How often it is looked whether visits are over, before the answer is null. (Loom tries every order of each look.)
+const MOST_LOOKS: usize = if cfg!(loom) { 2 } else { 1000 };
 
 impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
     ShardedAllocator<S, C, R, SHARDS>
