@@ -3,9 +3,10 @@
 mod common;
 
 use common::chosen_cpu::{on, waiting};
+use common::heap_under_test::ShardedHeap;
 use common::{
-    CountingSource, HeapUnderTest, Object, ShardedHeap, assert_empty_after_trim, assert_sound,
-    give_back, layout, reallocate, remember, seen,
+    CountingSource, HeapUnderTest, Object, assert_empty_after_trim, assert_sound, give_back,
+    layout, reallocate, remember, seen,
 };
 use stack_alloc::{BLOCK_SIZE, KEPT_BLOCKS, MisuseKind, Place};
 

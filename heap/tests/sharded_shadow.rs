@@ -7,9 +7,10 @@ mod common;
 
 use core::ops::Range;
 
+use common::HeapUnderTest;
 use common::counting_source::CountingSource;
+use common::heap_under_test::ShardedHeap;
 use common::program::{Action, Step, decode_steps, run_on};
-use common::{HeapUnderTest, ShardedHeap};
 use proptest::prelude::{Strategy, any};
 use proptest::{collection, proptest};
 

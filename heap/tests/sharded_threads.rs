@@ -11,9 +11,10 @@ use std::sync::{Barrier, Mutex, mpsc};
 use std::thread;
 
 use common::chosen_cpu::on;
+use common::heap_under_test::ShardedHeap;
 use common::{
-    CountingSource, Numbers, Object, ShardedHeap, allocate, assert_empty_after_trim, give_back,
-    layout, remember, seen,
+    CountingSource, Numbers, Object, allocate, assert_empty_after_trim, give_back, layout,
+    remember, seen,
 };
 use stack_alloc::MisuseKind;
 

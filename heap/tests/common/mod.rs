@@ -19,7 +19,8 @@ use std::thread;
 use stack_alloc::{Allocator, BLOCK_SIZE, Misuse};
 
 pub(crate) use counting_source::CountingSource;
-pub(crate) use heap_under_test::{Counted, HeapUnderTest, ShardedHeap};
+use heap_under_test::Counted;
+pub(crate) use heap_under_test::HeapUnderTest;
 
 /// The heap under test.
 pub(crate) type Heap = Allocator<CountingSource>;
