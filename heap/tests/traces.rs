@@ -16,8 +16,11 @@ use core::alloc::{GlobalAlloc, Layout};
 use core::ops::Range;
 use std::thread;
 
+use common::chosen_cpu::on;
+use common::heap_under_test::ShardedHeap;
 use common::{
-    Heap, Numbers, allocate, assert_empty, assert_sound, give_back, heap, layout, reallocate,
+    CountingSource, HeapUnderTest, Numbers, allocate, assert_empty, assert_empty_after_trim,
+    assert_sound, give_back, heap, layout, reallocate,
 };
 use oracle::Oracle;
 use stack_alloc::BLOCK_SIZE;
@@ -230,7 +233,7 @@ fn is_zero(bytes: &[u8]) -> bool {
 
 /// Asserts that the heap is sound and counts what the replay counts.
 #[track_caller]
-fn assert_agrees(replay: &Replay<'_, Heap>) {
+fn assert_agrees(replay: &Replay<'_, impl HeapUnderTest>) {
     assert_sound(replay.heap);
     let statistics = replay.heap.statistics();
     assert_eq!(statistics.live(), replay.count() as u64);
@@ -258,6 +261,38 @@ fn replay_within(limit: usize, trace: &Trace) -> usize {
     replay.end();
     assert_empty(&heap);
     replay.failures
+}
+
+/// A heap of three shards.
+type Sharded = ShardedHeap<CountingSource, 3>;
+
+/// Replays `trace` on a heap of many shards that gets at most `limit` bytes: each operation on another CPU than the one before, so
+/// that most objects are freed and resized by others than who has them. Returns how many requests failed.
+#[track_caller]
+fn replay_on_all_cpus(limit: usize, trace: &Trace) -> usize {
+    let heap = Sharded::over(CountingSource::new(limit));
+    let noise = Noise::new(trace.largest);
+    let mut replay = Replay::new(&heap, &noise, trace);
+    let mut cpus = (0..Sharded::CPUS).cycle();
+    for operations in trace.operations.chunks(BETWEEN_CHECKS) {
+        for (operation, cpu) in operations.iter().zip(&mut cpus) {
+            on(cpu, || replay.step(*operation));
+        }
+        assert_agrees(&replay);
+    }
+    replay.end();
+    assert_empty_after_trim(&heap);
+    replay.failures
+}
+
+/// Asserts that nothing fails while there is memory, whoever allocates and frees; and that the program gets on with a tenth less
+/// than it ever has live.
+#[track_caller]
+fn runs_on_all_cpus(file: &[u8]) {
+    let trace = recorded(file);
+    assert_eq!(replay_on_all_cpus(PLENTY, &trace), 0);
+    let failures = replay_on_all_cpus(trace.peak - trace.peak / 10, &trace);
+    assert!(failures > 0, "memory was not short");
 }
 
 /// Asserts the row of the table in `traces/README.md`, and that nothing fails while there is memory.
@@ -302,6 +337,21 @@ fn sqlite_runs_to_its_end() {
 }
 
 #[test]
+fn rustc_runs_on_all_cpus() {
+    runs_on_all_cpus(RUSTC);
+}
+
+#[test]
+fn python_runs_on_all_cpus() {
+    runs_on_all_cpus(PYTHON);
+}
+
+#[test]
+fn sqlite_runs_on_all_cpus() {
+    runs_on_all_cpus(SQLITE);
+}
+
+#[test]
 fn rustc_outlives_a_shortage() {
     outlives_a_shortage(RUSTC);
 }
@@ -316,25 +366,39 @@ fn sqlite_outlives_a_shortage() {
     outlives_a_shortage(SQLITE);
 }
 
-#[test]
-fn three_programs_share_a_heap() {
-    let heap = heap(PLENTY);
+/// Runs all three programs at once on `heap`, each in a thread and on a CPU of its own.
+fn run_three_at_once(heap: &impl HeapUnderTest) {
     let traces = [RUSTC, PYTHON, SQLITE].map(recorded);
     let largest = traces.iter().map(|trace| trace.largest).max();
     let noise = Noise::new(largest.expect("three of them"));
     thread::scope(|scope| {
-        for trace in &traces {
-            let mut replay = Replay::new(&heap, &noise, trace);
+        for (cpu, trace) in traces.iter().enumerate() {
+            let mut replay = Replay::new(heap, &noise, trace);
             scope.spawn(move || {
-                for operation in &trace.operations {
-                    replay.step(*operation);
-                }
-                assert_eq!(replay.failures, 0);
-                replay.end();
+                on(cpu, || {
+                    for operation in &trace.operations {
+                        replay.step(*operation);
+                    }
+                    assert_eq!(replay.failures, 0);
+                    replay.end();
+                });
             });
         }
     });
+}
+
+#[test]
+fn three_programs_share_a_heap() {
+    let heap = heap(PLENTY);
+    run_three_at_once(&heap);
     assert_empty(&heap);
+}
+
+#[test]
+fn three_programs_share_a_heap_of_many_shards() {
+    let heap = Sharded::over(CountingSource::new(PLENTY));
+    run_three_at_once(&heap);
+    assert_empty_after_trim(&heap);
 }
 
 /// Operations that are done in step with the oracle, which walks along all holes for each.
