@@ -6,6 +6,7 @@ use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use spin::Once;
+use x86_64::instructions::interrupts::without_interrupts;
 
 use super::calibration::{self, Rates};
 use super::io_apic::{self, Raises};
@@ -226,10 +227,13 @@ impl Drop for Silence {
 
 /// Has the controller keep everything back, or no longer.
 fn keep_back(is_wanted: bool) {
-    IS_SILENT.here().store(is_wanted, Ordering::Relaxed);
-    if ARE_APICS.load(Ordering::Relaxed) {
-        local_apic::keep_back(is_wanted);
-    } else {
-        pic::let_through(!is_wanted);
-    }
+    // In one step: nothing moves to another CPU in between.
+    without_interrupts(|| {
+        IS_SILENT.here().store(is_wanted, Ordering::Relaxed);
+        if ARE_APICS.load(Ordering::Relaxed) {
+            local_apic::keep_back(is_wanted);
+        } else {
+            pic::let_through(!is_wanted);
+        }
+    });
 }

@@ -211,8 +211,11 @@ fn regions_grow_where_they_stand() {
     let large = Layout::from_size_align(3 << 20, 16).expect("a valid layout");
     // SAFETY: the sizes are not zero; each pointer is used with the layout that it has at the time.
     unsafe {
-        let region = alloc(small);
-        assert!(!region.is_null());
+        // So that the frames behind the small one are free.
+        let room = alloc(large);
+        assert!(!room.is_null());
+        let region = realloc(room, large, small.size());
+        assert_eq!(region, room);
         region.write_bytes(7, small.size());
         let taken = before - physical::statistics().free;
         let grown = realloc(region, small, large.size());

@@ -208,7 +208,8 @@ fn serial_handler_allocates_while_main_code_allocates() {
     on_serial_byte(|_| {});
     assert_eq!(RUNS.load(Ordering::Relaxed), 100);
     assert_eq!(SUM.load(Ordering::Relaxed), 100 * u64::from(b'a'));
-    assert!(counts::of(SERIAL) >= before + 100);
+    // One interrupt may have been for some bytes, where it came to another CPU than sent them.
+    assert!(counts::of(SERIAL) > before);
     for _ in 0..100 {
         assert_eq!(console::try_read_byte(), Some(b'a'));
     }
@@ -414,12 +415,13 @@ fn nmi_while_the_heaps_lock_is_held() {
 
 fn silence_keeps_ticks_back() {
     let silence = Silence::new();
-    // One may have been on its way.
-    let before = timer::ticks();
+    // Of this CPU: nothing moves the test to another one meanwhile. One tick may have been on its way.
+    let ticks = || counts::of_cpu(kernel::cpu::current(), TIMER);
+    let before = ticks();
     let start = timer::uptime();
     timer::sleep(Duration::from_millis(20));
     assert!(timer::uptime() >= start + Duration::from_millis(20));
-    assert!(cpu::are_enabled() && timer::ticks() <= before + 1);
+    assert!(cpu::are_enabled() && ticks() <= before + 1);
     drop(silence);
     wait_for_ticks(2);
 }
