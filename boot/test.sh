@@ -41,6 +41,13 @@ outcomes_test() {
 
 kernel_test() { STACK_ALLOC_BOOT=$1 cargo test -- "${@:2}"; }
 
+# On machines with four CPUs and with two: what needs more than one, and what they have to share. (All of it runs there too:
+# `make kernel-test SMP=4`.)
+smp_test() {
+    STACK_ALLOC_SMP=4 kernel_test bios smp:: cpus:: tasks:: wandering:: heap:: interrupts:: \
+        && STACK_ALLOC_SMP=2 kernel_test bios smp::a smp::u smp::o wandering:: cpus::a
+}
+
 if [ ! -x target/debug/boot ]; then
     echo "The first build makes the boot loader too: two to six minutes, once."
 fi
@@ -59,6 +66,7 @@ if [ "${1:-}" != host ]; then
     # Neither does it know who interrupts: machines without the old timer, which is what others are measured with, or any APIC.
     step kernel-without-8254 env STACK_ALLOC_QEMUFLAGS='-machine pit=off' cargo test -- boot
     step kernel-without-apic env STACK_ALLOC_QEMUFLAGS='-cpu qemu64,-apic' cargo test -- boot interrupts
+    step kernel-smp smp_test
     for proof in features msrv asan valgrind miri; do
         step "$proof" boot/proofs.sh "$proof"
     done

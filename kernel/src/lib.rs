@@ -11,7 +11,8 @@
 //! ```
 //!
 //! Where to read: [`boot`] tells the story from the boot loader to the heap, [`memory`] explains the memory,
-//! [`interrupts`] who is called when, [`failure`] what happens when all goes wrong.
+//! [`interrupts`] who is called when, [`cpu`] how many CPUs run this at once and what they ask of each other, [`failure`] what
+//! happens when all goes wrong.
 #![cfg_attr(not(test), no_std)]
 #![cfg_attr(target_os = "none", feature(abi_x86_interrupt))]
 

@@ -44,13 +44,18 @@
 //! frame allocator have their books in frames set aside at boot, and page tables come from the frame allocator, so neither
 //! allocates. So there is no loop between them. The table of call stacks has no lock at all.
 //!
+//! Other CPUs wait for these locks. Where pages of the window are unmapped, they are asked to [forget](crate::cpu::translations) them
+//! while all three are held, which ends nevertheless; and who counts frames has them [stand still](crate::cpu::alone) where they
+//! hold none.
+//!
 //! All three mask interrupts. What is done under them depends neither on how much is live nor on what was done before, and has
 //! these bounds:
 //!
 //! - Books and searches: constant, but for the levels of trees over all memory.
 //! - Memory that is mapped already, one block or a region of neighbouring frames: the region's size, though little of it, a step
 //!   for each 256 KiB.
-//! - Memory that is mapped in the window: the size of the largest mapping, and over how many blocks its frames are scattered.
+//! - Memory that is mapped in the window: the size of the largest mapping, and over how many blocks its frames are scattered; when
+//!   it goes, also the time that the slowest other CPU takes to notice an NMI.
 //!
 //! [`heap_source`] has the figures.
 

@@ -3,8 +3,8 @@
 //! Its registers are in memory, or (in the mode called x2APIC, which firmware may have switched on) numbered ones of the
 //! CPU. The kernel leaves the mode as it is.
 
+use core::arch::asm;
 use core::arch::x86_64::__cpuid;
-use core::sync::atomic::{Ordering, fence};
 
 use spin::Once;
 use x86_64::instructions::interrupts::without_interrupts;
@@ -327,7 +327,8 @@ pub(crate) fn send(apic_id: u32, message: Message) -> bool {
         }
         Some(Access::Numbered) => {
             // What was written to memory before must be there when the message comes; this register does not wait for that.
-            fence(Ordering::SeqCst);
+            // SAFETY: waits, and does nothing else.
+            unsafe { asm!("mfence", "lfence", options(nostack, preserves_flags)) };
             let value = u64::from(apic_id) << 32 | u64::from(command);
             // SAFETY: all CPUs of the kernel have handlers for NMIs and for each vector; what a CPU that is to be started begins
             // with is the sender's business.

@@ -6,7 +6,7 @@ use spin::Once;
 use x86_64::instructions::{hlt, interrupts as flag, tlb};
 use x86_64::registers::control::{Cr0, Cr4};
 
-use super::super::identity;
+use super::super::{identity, stop};
 use super::controller;
 use crate::{gdt, interrupts, tasks};
 
@@ -81,6 +81,8 @@ pub(super) extern "C" fn arrive(cpu: u64) -> ! {
         identity::count_in();
         // Whoever has unmapped something meanwhile did not tell this CPU: only from here on it is told.
         tlb::flush_all();
+        // Nor did one who has stopped the others meanwhile.
+        stop::obey();
     }
     STATE.store(DECIDED, Ordering::Release);
     if !is_up {
