@@ -11,7 +11,7 @@ use crate::units::{BLOCK_SIZE, PAGE_SIZE, PAGES_PER_BLOCK};
 pub enum PageState {
     /// It is not there: only part of a block is the heap's.
     Absent,
-    /// The block's header, the heap's own.
+    /// The block's header, the heap's own; in a sharded heap two pages.
     Header,
     /// Nobody has it.
     Free,

@@ -56,8 +56,6 @@ pub(crate) struct Central<S, R> {
     has_misuse: AtomicBool,
     /// The most bytes that were ever seen to be asked for.
     peak_requested: AtomicUsize,
-    /// The most bytes that were ever seen to be held.
-    peak_held: AtomicUsize,
     /// Where memory comes from. Used by whoever holds the lock.
     pub(crate) source: S,
 }
@@ -71,6 +69,8 @@ pub(crate) struct Guarded {
     leaving: BlockList,
     /// Blocks in the pool that are held back for urgent requests.
     pub(crate) reserve: usize,
+    /// What the heap holds of the source's.
+    pub(crate) held: Held,
     /// The first wrong answer of the source, or free that came too late for its block, that nobody was told of yet.
     misuse: Option<Misuse>,
 }
@@ -86,6 +86,30 @@ pub(crate) struct Apart {
     pub(crate) reserved: usize,
     /// Bytes of all.
     pub(crate) bytes: usize,
+    /// The most bytes that were ever held, a shard's or not.
+    pub(crate) held_peak: usize,
+}
+
+/// Bytes that came from the source and did not go back.
+#[derive(Debug)]
+pub(crate) struct Held {
+    /// How many there are.
+    bytes: usize,
+    /// The most there ever were.
+    peak: usize,
+}
+
+impl Held {
+    /// Notes that `size` bytes came.
+    pub(crate) fn add(&mut self, size: usize) {
+        self.bytes += size;
+        self.peak = self.peak.max(self.bytes);
+    }
+
+    /// Notes that `size` bytes went back.
+    pub(crate) fn remove(&mut self, size: usize) {
+        self.bytes -= size;
+    }
 }
 
 /// The right to the source, and to write in the tables, until it is dropped.
@@ -101,6 +125,7 @@ macro_rules! constructors {
                     pool: BlockList::new(),
                     leaving: BlockList::new(),
                     reserve: 0,
+                    held: Held { bytes: 0, peak: 0 },
                     misuse: None,
                 };
                 Self {
@@ -110,7 +135,6 @@ macro_rules! constructors {
                     has_leaving: AtomicBool::new(false),
                     has_misuse: AtomicBool::new(false),
                     peak_requested: AtomicUsize::new(0),
-                    peak_held: AtomicUsize::new(0),
                     source,
                 }
             }
@@ -224,6 +248,7 @@ impl<S: MemorySource, R: RawMutex> Central<S, R> {
             return None;
         }
         let is_zeroed = self.source.is_zeroed(start);
+        writer.held.add(memory.len());
         // SAFETY: the source promises a block of valid memory that is the heap's until it is released; its alignment was
         // checked. `let_go` uses no handle of it after releasing it.
         Some((unsafe { BlockRecord::install(memory) }, is_zeroed))
@@ -257,6 +282,7 @@ impl<S: MemorySource, R: RawMutex> Central<S, R> {
             return None;
         }
         let is_zeroed = self.source.is_zeroed(start);
+        writer.held.add(memory.len());
         // SAFETY: as in `get_whole`; it was checked to be aligned, to lie in one window, and to have `least` bytes, which are
         // more than a record.
         Some((unsafe { BlockRecord::install(memory) }, is_zeroed))
@@ -380,7 +406,7 @@ impl<S: MemorySource, R: RawMutex> Central<S, R> {
             if block.is_whole() && writer.pool.count() < KEPT_BLOCKS + writer.reserve {
                 writer.pool.push(block);
             } else {
-                self.release(block);
+                self.release(writer, block);
             }
         }
         self.has_leaving
@@ -402,9 +428,10 @@ impl<S: MemorySource, R: RawMutex> Central<S, R> {
         }
     }
 
-    /// Gives a block that nobody has back to the source. Called with the lock held.
-    fn release(&self, block: BlockRecord) {
+    /// Gives a block that nobody has back to the source.
+    fn release(&self, writer: &mut Writer<'_, R>, block: BlockRecord) {
         let memory = block.memory();
+        writer.held.remove(memory.len());
         if block.is_whole() {
             // SAFETY: it came by `get_block` of this source; no chain has it, it is out of the table, and every visit is over.
             unsafe { self.source.release_block(memory.cast()) };
@@ -414,14 +441,11 @@ impl<S: MemorySource, R: RawMutex> Central<S, R> {
         }
     }
 
-    /// Notes the most that was ever seen, and puts it into the numbers.
-    pub(crate) fn note_peaks(&self, statistics: &mut Statistics) {
+    /// Notes the most bytes that were ever seen to be asked for, and puts that into the numbers.
+    pub(crate) fn note_requested(&self, statistics: &mut Statistics) {
         let requested = statistics.bytes_requested;
         let before = self.peak_requested.fetch_max(requested, Ordering::Relaxed);
         statistics.bytes_requested_peak = before.max(requested);
-        let held = statistics.bytes_held;
-        let before = self.peak_held.fetch_max(held, Ordering::Relaxed);
-        statistics.bytes_held_peak = before.max(held);
     }
 
     /// Lets blocks that are out of the table go on, and gives one block of the pool back to the source, unless it is held back. `false`
@@ -434,7 +458,7 @@ impl<S: MemorySource, R: RawMutex> Central<S, R> {
         }
         let block = writer.pool.pop();
         if let Some(block) = block {
-            self.release(block);
+            self.release(&mut writer, block);
         }
         true
     }
@@ -468,6 +492,7 @@ impl Guarded {
     /// Returns what is no shard's.
     pub(crate) fn apart(&self) -> Apart {
         Apart {
+            held_peak: self.held.peak,
             blocks: self.pool.count() + self.leaving.count(),
             idle: self.pool.count() - self.reserved(),
             reserved: self.reserved(),

@@ -187,7 +187,7 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
 
     /// Makes what shard `index` keeps idle everybody's, as far as it was told what others gave back. Returns whether it may have been told
     /// of more.
-    fn give_up_idle_of(&self, index: usize) -> bool {
+    pub(crate) fn give_up_idle_of(&self, index: usize) -> bool {
         let Some(mut owned) = Self::enter_if_possible(&self.shards[index]) else {
             return false;
         };

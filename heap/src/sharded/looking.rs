@@ -5,7 +5,7 @@
 
 use lock_api::RawMutex;
 
-use crate::block_snapshot::BlockSnapshot;
+use crate::block_snapshot::{BlockSnapshot, PageState};
 use crate::callbacks::report;
 use crate::check::{Corruption, check_shard};
 use crate::current_cpu::CurrentCpu;
@@ -13,6 +13,7 @@ use crate::memory_source::MemorySource;
 use crate::page_runs::{KEPT_BLOCKS, LARGEST_RESERVE, run_around};
 use crate::place::{Object, ObjectState, Place};
 use crate::run::RunKind;
+use crate::sharded::record::RECORD_SIZE;
 use crate::sharded::shard::{Entered, Owned};
 use crate::sharded_allocator::{ShardedAllocator, record_of};
 use crate::statistics::Statistics;
@@ -34,7 +35,7 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
     /// meanwhile may or may not be among them.
     ///
     /// What others gave back counts as free from then on; runs and regions are among the `bytes_used` until their owner has taken them
-    /// in. `bytes_requested_peak` is the most that any call has seen. Cost: constant, a few hundred steps a shard.
+    /// in. `bytes_requested_peak` is the most that any call has seen; `bytes_held_peak` is exact. Cost: constant, a few hundred steps a shard.
     pub fn statistics(&self) -> Statistics {
         let mut sum = Sum::new();
         for (owned, shard) in self.shards.iter().map(|shard| (shard.enter(), shard)) {
@@ -46,7 +47,7 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
             writer.apart()
         };
         let mut statistics = sum.finish(apart);
-        self.central.note_peaks(&mut statistics);
+        self.central.note_requested(&mut statistics);
         statistics
     }
 
@@ -61,7 +62,7 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
         }
         let writer = self.central.try_write()?;
         let mut statistics = sum.finish(writer.apart());
-        self.central.note_peaks(&mut statistics);
+        self.central.note_requested(&mut statistics);
         Some(statistics)
     }
 
@@ -94,12 +95,13 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
     }
 
     /// Returns every block that a shard has, shard by shard: see [`Allocator::blocks`](crate::Allocator::blocks). The first page of
-    /// each, which others write, is drawn as absent. A block that goes on to another shard meanwhile may be seen twice or not.
+    /// each, which others write, is drawn as a header too. A block that goes on to another shard meanwhile may be seen twice or not.
     pub fn blocks(&self) -> impl Iterator<Item = BlockSnapshot> {
         (0..SHARDS).flat_map(move |index| {
             let mut walk = BlockWalk::new();
             core::iter::from_fn(move || {
                 next(|| walk.step(self.shards[index].enter().chain.holdings.lookup()))
+                    .map(with_record)
             })
         })
     }
@@ -154,6 +156,12 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
         (0..SHARDS).for_each(|index| self.trim_shard(index));
         while self.central.trim_one(&self.shards) {}
         self.report_of_all();
+    }
+
+    /// Takes in what was given back to the caller's own shard, and lets its idle blocks go: a bounded part of what
+    /// [`trim`](Self::trim) does, for each CPU to do itself, in its interrupt handler for instance.
+    pub fn trim_here(&self) {
+        self.give_up_idle_of(Self::here());
     }
 
     /// Takes in everything that was given back to shard `index`.
@@ -239,8 +247,28 @@ fn place_in<R: RawMutex>(owned: &Entered<'_, R>, address: usize) -> Place {
             }
             Place::Object { object, offset }
         }
+        Place::Foreign if is_in_record(owned, address) => Place::Own,
         place => place,
     }
+}
+
+/// Returns whether `address` lies in the record of a block of a shard that was entered.
+fn is_in_record(owned: &Owned, address: usize) -> bool {
+    let block = owned.chain.holdings.runs.find(address);
+    block.is_some_and(|block| {
+        let header = block.header().addr().get();
+        (header - RECORD_SIZE..header).contains(&address)
+    })
+}
+
+/// Draws the record of a block, the page before the header.
+fn with_record(mut picture: BlockSnapshot) -> BlockSnapshot {
+    let header = (picture.pages.iter()).position(|page| *page == PageState::Header);
+    let record = header.and_then(|header| header.checked_sub(1));
+    if let Some(page) = record.and_then(|record| picture.pages.get_mut(record)) {
+        *page = PageState::Header;
+    }
+    picture
 }
 
 /// Returns whether others gave back a live object of a shard that was entered.

@@ -138,12 +138,14 @@ unsafe impl<S: MemorySource, R: RawMutex> MemorySource for ShardSource<'_, S, R>
         {
             return None;
         }
+        writer.held.add(size);
         self.is_zeroed.set(self.central.source.is_zeroed(region));
         Some(region)
     }
 
     unsafe fn release_region(&self, region: NonNull<u8>, size: usize) {
-        let _writer = self.central.write();
+        let mut writer = self.central.write();
+        writer.held.remove(size);
         // SAFETY: the caller's promise: it came from the same source by `get_region`.
         unsafe { self.central.source.release_region(region, size) };
     }
@@ -152,9 +154,14 @@ unsafe impl<S: MemorySource, R: RawMutex> MemorySource for ShardSource<'_, S, R>
         if !self.may_wait {
             return false;
         }
-        let _writer = self.central.write();
+        let mut writer = self.central.write();
         // SAFETY: the caller's promise.
-        unsafe { self.central.source.resize_region(region, size, new_size) }
+        let is_resized = unsafe { self.central.source.resize_region(region, size, new_size) };
+        if is_resized {
+            writer.held.remove(size);
+            writer.held.add(new_size);
+        }
+        is_resized
     }
 
     fn is_zeroed(&self, _memory: NonNull<u8>) -> bool {

@@ -131,6 +131,7 @@ impl Sum {
         total.bytes_used = in_chunks + total.runs.bytes + total.regions.bytes;
         total.bytes_requested = usize::try_from(self.requested).unwrap_or(0);
         total.bytes_held += self.records * RECORD_SIZE + apart.bytes;
+        total.bytes_held_peak = apart.held_peak;
         total.blocks += apart.blocks;
         total.blocks_idle += apart.idle;
         total.blocks_reserved = apart.reserved;

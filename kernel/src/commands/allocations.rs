@@ -9,7 +9,7 @@ use super::{Argument, Command, Family, Session};
 use crate::bytes::Bytes;
 use crate::command_line::{self, ArgumentError, alignment, next_word, no_arguments, size};
 use crate::counted::Counted;
-use crate::memory::heap_source::HEAP;
+use crate::memory::heap_source::{self, HEAP};
 use crate::memory::physical;
 use crate::println;
 
@@ -224,7 +224,7 @@ fn out_of_memory<'a>(_: &mut Session, arguments: &'a str) -> Result<(), Argument
     /// The pieces that are tried, the largest first.
     const PIECES: [usize; 3] = [1 << 20, 64 << 10, 4 << 10];
     no_arguments(arguments)?;
-    HEAP.trim();
+    heap_source::trim();
     let before = physical::statistics();
     println!(
         "Before: {} of {} frames are free.",
@@ -246,7 +246,7 @@ fn out_of_memory<'a>(_: &mut Session, arguments: &'a str) -> Result<(), Argument
         Err(error) => println!("A vector that asks for 1 MiB more is told: {error}."),
     }
     drop(taken);
-    HEAP.trim();
+    heap_source::trim();
     let after = physical::statistics();
     println!(
         "After: {} of {} frames are free, and the kernel goes on.",

@@ -12,9 +12,9 @@ use crate::counted::Counted;
 use crate::heap_map::{BlockDetails, BlockPicture, Classes, Legend};
 use crate::interrupts::timer;
 use crate::memory::heap_check;
-use crate::memory::heap_source::HEAP;
+use crate::memory::heap_source::{self, HEAP};
 use crate::style::Style;
-use crate::{print, println};
+use crate::{cpu, print, println};
 
 /// The most lines of `heap watch`: an hour.
 const MOST_LINES: u32 = 3600;
@@ -79,11 +79,31 @@ pub(super) const FAMILY: Family = Family {
             run: watch,
         },
         Command {
+            name: "heap cpus",
+            aliases: &[],
+            arguments: "",
+            summary: "show what the heap did on each CPU",
+            help: "A free crosses when another CPU had allocated what is freed: it leaves a bit,\n\
+                   and waits for nobody.",
+            choices: Argument::Free,
+            run: cpus,
+        },
+        Command {
+            name: "heap trim",
+            aliases: &[],
+            arguments: "",
+            summary: "give back all memory that holds nothing",
+            help: "Each CPU tidies up its own part first, called by an interrupt.",
+            choices: Argument::Free,
+            run: trim,
+        },
+        Command {
             name: "heap peak",
             aliases: &[],
             arguments: "",
             summary: "show the most that was ever held",
-            help: "Since the kernel was started: the heap does not forget its peaks.",
+            help: "Since the kernel was started. What is held is counted at any time, what is asked\n\
+                   for whenever somebody looks.",
             choices: Argument::Free,
             run: peak,
         },
@@ -233,6 +253,36 @@ fn print_watched(before: &Statistics, now: &Statistics) {
         now.allocations() - before.allocations(),
         now.frees() - before.frees(),
     );
+}
+
+/// `heap cpus`
+fn cpus<'a>(_: &mut Session, arguments: &'a str) -> Result<(), ArgumentError<'a>> {
+    no_arguments(arguments)?;
+    println!("CPU   allocations         frees    of these crossed  blocks        held");
+    for cpu in 0..cpu::count() {
+        let Some(numbers) = HEAP.cpu_statistics(cpu) else {
+            break;
+        };
+        println!(
+            "{cpu:>3}  {:>12}  {:>12}  {:>18}  {:>6}  {:>10}",
+            numbers.allocations,
+            numbers.frees,
+            numbers.crossed,
+            numbers.blocks,
+            Bytes(numbers.bytes_held)
+        );
+    }
+    Ok(())
+}
+
+/// `heap trim`
+fn trim<'a>(_: &mut Session, arguments: &'a str) -> Result<(), ArgumentError<'a>> {
+    no_arguments(arguments)?;
+    let before = HEAP.statistics().bytes_held;
+    heap_source::trim();
+    let after = HEAP.statistics().bytes_held;
+    println!("held: {} before, {} now.", Bytes(before), Bytes(after));
+    Ok(())
 }
 
 /// `heap peak`

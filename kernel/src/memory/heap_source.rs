@@ -37,6 +37,17 @@ impl CurrentCpu for ThisCpu {
     }
 }
 
+/// Has each CPU tidy up its own part of the heap, by an interrupt, and gives all that holds nothing back to the frame allocator.
+///
+/// # Panics
+///
+/// If interrupts are masked: in a handler, or while a lock is held.
+#[track_caller]
+pub fn trim() {
+    cpu::on_all(|| HEAP.trim_here());
+    HEAP.trim();
+}
+
 /// Frames as memory: where they are neighbours, seen through the mapping of all physical memory; where they are scattered,
 /// mapped one behind the other in the kernel's window. Has nothing to give before they are known.
 ///

@@ -15,7 +15,7 @@ use self::failing::{
     fault, fault_df, fault_gp, fault_stack, fault_ud, panic, panic_without_a_text,
 };
 use self::heap_commands::{
-    heap, heap_check, heap_classes, heap_map, heap_peak, heap_top, heap_watch,
+    heap, heap_check, heap_classes, heap_cpus, heap_map, heap_peak, heap_top, heap_trim, heap_watch,
 };
 
 #[path = "commands/by_hand.rs"]
@@ -41,6 +41,8 @@ pub(crate) const TESTS: &[Test] = tests! {
     heap_check,
     heap_watch,
     heap_peak,
+    heap_cpus,
+    heap_trim,
     mem,
     frames,
     regions,

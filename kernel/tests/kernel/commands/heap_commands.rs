@@ -2,7 +2,8 @@
 
 use alloc::vec::Vec;
 
-use kernel::console;
+use kernel::memory::heap_source::HEAP;
+use kernel::{console, cpu};
 
 use super::{assert_outputs, assert_takes_nothing, output, run, session};
 
@@ -145,4 +146,37 @@ pub(super) fn heap_peak() {
         "{peak}"
     );
     assert_takes_nothing("heap peak");
+}
+
+pub(super) fn heap_cpus() {
+    let cpus = output("heap cpus");
+    let lines: Vec<&str> = cpus.lines().collect();
+    assert_eq!(
+        lines[0],
+        "CPU   allocations         frees    of these crossed  blocks        held"
+    );
+    assert_eq!(lines.len(), 1 + cpu::count(), "{cpus}");
+    for (number, line) in lines[1..].iter().enumerate() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        assert_eq!(words[0].parse(), Ok(number), "{cpus}");
+        assert!(
+            words[1..4].iter().all(|word| word.parse::<u64>().is_ok()),
+            "{cpus}"
+        );
+    }
+    assert_takes_nothing("heap cpus");
+}
+
+pub(super) fn heap_trim() {
+    // Four blocks: so many are kept when nothing is in them any more.
+    let objects: Vec<Vec<u8>> = (0..4).map(|_| Vec::with_capacity(200 << 10)).collect();
+    drop(objects);
+    let held = HEAP.statistics().bytes_held;
+    let trim = output("heap trim");
+    assert!(
+        trim.starts_with("held: ") && trim.ends_with(" now.\n"),
+        "{trim}"
+    );
+    assert!(HEAP.statistics().bytes_held < held, "{trim}");
+    assert_takes_nothing("heap trim");
 }
