@@ -37,15 +37,11 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
     /// What others gave back counts as free from then on; runs and regions are among the `bytes_used` until their owner has taken them
     /// in. `bytes_requested_peak` is the most that any call has seen; `bytes_held_peak` is exact. Cost: constant, a few hundred steps a shard.
     pub fn statistics(&self) -> Statistics {
-        let mut sum = Sum::new();
+        let mut sum = Sum::new(self.with_source(S::largest_region));
         for (owned, shard) in self.shards.iter().map(|shard| (shard.enter(), shard)) {
             sum.add(&owned, shard);
         }
-        let apart = {
-            let writer = self.central.write();
-            sum.note_largest(self.central.source.largest_region());
-            writer.apart()
-        };
+        let apart = self.central.write().apart();
         let mut statistics = sum.finish(apart);
         self.central.note_requested(&mut statistics);
         statistics
@@ -55,7 +51,7 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
     /// non-maskable interrupt or the report of a panic. The source is not asked: see
     /// [`Allocator::try_statistics`](crate::Allocator::try_statistics).
     pub fn try_statistics(&self) -> Option<Statistics> {
-        let mut sum = Sum::new();
+        let mut sum = Sum::new(0);
         for shard in &self.shards {
             let owned = shard.try_enter()?;
             sum.add(&owned, shard);

@@ -9,6 +9,7 @@ use crate::sharded::record::RECORD_SIZE;
 use crate::sharded::shard::{Owned, Shard};
 use crate::size_class::ClassIndex;
 use crate::statistics::Statistics;
+use crate::units::{BLOCK_SIZE, PAGE_SIZE};
 
 /// What one CPU did with a [`ShardedAllocator`](crate::ShardedAllocator), and what it has.
 ///
@@ -40,7 +41,7 @@ pub struct CpuStatistics {
 impl CpuStatistics {
     /// Returns the numbers of a shard that was entered.
     pub(crate) fn of<R>(owned: &Owned, shard: &Shard<R>) -> Self {
-        let mut sum = Sum::new();
+        let mut sum = Sum::new(0);
         sum.add(owned, shard);
         let statistics = sum.finish(Apart::default());
         Self {
@@ -63,8 +64,13 @@ impl fmt::Display for CpuStatistics {
     }
 }
 
+/// Bytes of the free pages of a block that a shard has and that holds nothing: all but the record and the header.
+const LONGEST_RUN: usize = BLOCK_SIZE - RECORD_SIZE - PAGE_SIZE;
+
 /// Numbers that are being added up.
 pub(crate) struct Sum {
+    /// Bytes of a region that the source has.
+    largest_region: usize,
     /// So far.
     total: Option<Statistics>,
     /// The bytes asked for.
@@ -74,9 +80,10 @@ pub(crate) struct Sum {
 }
 
 impl Sum {
-    /// Creates the sum of nothing.
-    pub(crate) const fn new() -> Self {
+    /// Creates the sum of nothing, in a heap whose source has a region of `largest_region` bytes.
+    pub(crate) const fn new(largest_region: usize) -> Self {
         Self {
+            largest_region,
             total: None,
             requested: 0,
             records: 0,
@@ -86,7 +93,7 @@ impl Sum {
     /// Adds a shard that was entered.
     pub(crate) fn add<R>(&mut self, owned: &Owned, shard: &Shard<R>) {
         let (chain, outside) = (&owned.chain, &shard.outside);
-        let mut one = Statistics::of(chain, 0);
+        let mut one = Statistics::of(chain, self.largest_region);
         self.records += one.blocks;
         for index in ClassIndex::all() {
             one.classes[index.get()].frees += outside.chunks(index.get());
@@ -105,13 +112,6 @@ impl Sum {
         match &mut self.total {
             None => self.total = Some(one),
             Some(total) => add(total, &one),
-        }
-    }
-
-    /// Notes that the source has a region of `size` bytes.
-    pub(crate) fn note_largest(&mut self, size: usize) {
-        if let Some(total) = &mut self.total {
-            total.largest_available = total.largest_available.max(size);
         }
     }
 
@@ -134,6 +134,12 @@ impl Sum {
         total.bytes_held_peak = apart.held_peak;
         total.blocks += apart.blocks;
         total.blocks_idle += apart.idle;
+        if apart.idle > 0 {
+            total.free_in_pages += apart.idle * LONGEST_RUN;
+            total.longest_free_run = LONGEST_RUN;
+            // A block is room for the record of any region.
+            total.largest_available = self.largest_region.max(LONGEST_RUN);
+        }
         total.blocks_reserved = apart.reserved;
         total
     }

@@ -55,6 +55,9 @@ pub(crate) trait HeapUnderTest: GlobalAlloc + Sync {
     /// What one CPU gives back of another's is taken in later.
     const IS_SHARDED: bool;
 
+    /// Pages of a block that objects can have.
+    const PAGES_OF_A_BLOCK: usize;
+
     /// The most idle blocks that it keeps.
     const MOST_KEPT: usize;
 
@@ -96,6 +99,7 @@ impl<S: Counted + Send> HeapUnderTest for Allocator<S> {
     type Source = S;
     const CPUS: usize = 1;
     const IS_SHARDED: bool = false;
+    const PAGES_OF_A_BLOCK: usize = 63;
     const MOST_KEPT: usize = KEPT_BLOCKS;
 
     fn over(source: S) -> Self {
@@ -152,6 +156,8 @@ impl<S: Counted + Send, const SHARDS: usize> HeapUnderTest for ShardedHeap<S, SH
     type Source = S;
     const CPUS: usize = SHARDS;
     const IS_SHARDED: bool = true;
+    // One more than in a heap with one lock is what others write.
+    const PAGES_OF_A_BLOCK: usize = 62;
     // One each, beside those that are everybody's.
     const MOST_KEPT: usize = KEPT_BLOCKS + SHARDS;
 

@@ -30,6 +30,42 @@ pub(crate) const fn heap(limit: usize) -> Heap {
     Allocator::new(CountingSource::new(limit))
 }
 
+/// A heap of any kind over a [`CountingSource`].
+pub(crate) trait CountedHeap: HeapUnderTest<Source = CountingSource> {}
+
+impl<H: HeapUnderTest<Source = CountingSource>> CountedHeap for H {}
+
+/// Creates a heap of any kind whose source gives at most `limit` bytes at a time.
+pub(crate) fn heap_of<H: CountedHeap>(limit: usize) -> H {
+    H::over(CountingSource::new(limit))
+}
+
+/// Makes tests of functions that take a kind of heap over a source: each is run on a heap with one lock, and on one of shards.
+#[macro_export]
+macro_rules! on_every_heap {
+    ($source:ty: $($name:ident),* $(,)?) => {
+        mod with_one_lock {
+            use super::*;
+            $(
+                #[test]
+                fn $name() {
+                    super::$name::<stack_alloc::Allocator<$source>>();
+                }
+            )*
+        }
+
+        mod of_shards {
+            use super::*;
+            $(
+                #[test]
+                fn $name() {
+                    super::$name::<common::heap_under_test::ShardedHeap<$source, 2>>();
+                }
+            )*
+        }
+    };
+}
+
 /// Returns the layout of `size` bytes aligned to `align`.
 #[track_caller]
 pub(crate) fn layout(size: usize, align: usize) -> Layout {
