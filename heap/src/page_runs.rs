@@ -339,6 +339,11 @@ impl PageRuns {
         block.is_idle() && self.idle_places.is_empty()
     }
 
+    /// Returns whether a block is idle.
+    pub(crate) fn has_idle(&self) -> bool {
+        self.idle().next().is_some()
+    }
+
     /// Returns the idle blocks.
     pub(crate) fn idle(&self) -> impl Iterator<Item = Block> + use<> {
         self.idle.into_iter().flatten()

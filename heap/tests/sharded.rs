@@ -205,3 +205,45 @@ fn memory_is_found_behind_any_number_of_messages() {
     assert_empty_after_trim(&heap);
     assert_eq!(seen(), []);
 }
+
+#[test]
+fn the_reserve_is_lowered_at_once_and_filled_with_what_falls_idle() {
+    let heap = heap(6 * BLOCK_SIZE);
+    assert_eq!(heap.set_reserve(6, || true), 6);
+    // Urgent requests take all of it, but for one block.
+    let mut blocks: Vec<Object> = (0..5)
+        .map(|n| on(n % 4, || Object::new(&heap, layout(240_000, 8), 1)))
+        .collect();
+    assert_eq!(heap.statistics().blocks_reserved, 1);
+    // Whoever gives something back fills it up.
+    for reserved in 2..=4 {
+        let block = blocks.remove(0);
+        on(reserved, || block.free(&heap));
+        heap.trim();
+        assert_eq!(heap.statistics().blocks_reserved, reserved);
+    }
+    let object = blocks.remove(0);
+    on(3, || object.free(&heap));
+    assert_eq!(
+        heap.statistics().blocks_reserved,
+        5,
+        "at once, by its owner"
+    );
+    assert_eq!(heap.set_reserve(0, || false), 0);
+    assert_eq!(heap.source().bytes_out(), (KEPT_BLOCKS + 1) * BLOCK_SIZE);
+    blocks.into_iter().for_each(|block| block.free(&heap));
+    assert_empty_after_trim(&heap);
+}
+
+#[test]
+fn what_shards_keep_becomes_the_reserve_when_memory_is_short() {
+    let heap = heap(4 * BLOCK_SIZE);
+    for cpu in 0..4 {
+        on(cpu, || Object::new(&heap, layout(64, 8), 1).free(&heap));
+    }
+    assert_eq!(heap.source().left(), 0);
+    assert_eq!(heap.set_reserve(3, || false), 3);
+    assert_sound(&heap);
+    heap.set_reserve(0, || false);
+    assert_empty_after_trim(&heap);
+}

@@ -54,6 +54,8 @@ pub(crate) struct Central<S, R> {
     has_leaving: AtomicBool,
     /// There is something wrong that nobody was told of yet. Written under the lock.
     has_misuse: AtomicBool,
+    /// Fewer blocks are held back than shall be. Written under the lock.
+    is_short: AtomicBool,
     /// The most bytes that were ever seen to be asked for.
     peak_requested: AtomicUsize,
     /// Where memory comes from. Used by whoever holds the lock.
@@ -68,7 +70,7 @@ pub(crate) struct Guarded {
     /// Blocks that were taken out of the table, while somebody may still look at them.
     leaving: BlockList,
     /// Blocks in the pool that are held back for urgent requests.
-    pub(crate) reserve: usize,
+    reserve: usize,
     /// What the heap holds of the source's.
     pub(crate) held: Held,
     /// The first wrong answer of the source, or free that came too late for its block, that nobody was told of yet.
@@ -134,6 +136,7 @@ macro_rules! constructors {
                     guarded: Mutex::const_new(R::INIT, guarded),
                     has_leaving: AtomicBool::new(false),
                     has_misuse: AtomicBool::new(false),
+                    is_short: AtomicBool::new(false),
                     peak_requested: AtomicUsize::new(0),
                     source,
                 }
@@ -231,6 +234,7 @@ impl<S: MemorySource, R: RawMutex> Central<S, R> {
             return None;
         }
         let memory = writer.pool.pop()?.memory();
+        self.note_reserve(writer);
         // SAFETY: it was a block with a record, and nobody has it: it is out of the table, and no visit is left (`settle`).
         Some(unsafe { BlockRecord::install(memory) })
     }
@@ -411,6 +415,7 @@ impl<S: MemorySource, R: RawMutex> Central<S, R> {
         }
         self.has_leaving
             .store(!writer.leaving.is_empty(), Ordering::Relaxed);
+        self.note_reserve(writer);
         true
     }
 
@@ -473,7 +478,32 @@ impl<S: MemorySource, R: RawMutex> Central<S, R> {
             return false;
         };
         writer.pool.push(block);
+        self.note_reserve(&writer);
         true
+    }
+
+    /// Holds `blocks` blocks back from now on, as soon as there are so many, and gives those that are too many back to the source.
+    pub(crate) fn set_reserve(&self, blocks: usize) {
+        let mut writer = self.write();
+        writer.reserve = blocks;
+        while writer.pool.count() > KEPT_BLOCKS + writer.reserve {
+            let Some(block) = writer.pool.pop() else {
+                break;
+            };
+            self.release(block);
+        }
+        self.note_reserve(&writer);
+    }
+
+    /// Notes whether fewer blocks are held back than shall be.
+    fn note_reserve(&self, writer: &Writer<'_, R>) {
+        let is_short = writer.pool.count() < writer.reserve;
+        self.is_short.store(is_short, Ordering::Relaxed);
+    }
+
+    /// Returns whether fewer blocks are held back than shall be.
+    pub(crate) fn reserve_is_short(&self) -> bool {
+        self.is_short.load(Ordering::Relaxed)
     }
 }
 

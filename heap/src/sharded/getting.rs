@@ -45,6 +45,10 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
         let may = (C::may_wait(), is_urgent);
         let source = ShardSource::new(&self.central, &self.shards, may, put_aside);
         let result = work(&mut owned.chain, &source);
+        if may.0 && self.central.reserve_is_short() && owned.chain.holdings.runs.has_idle() {
+            // The next block that falls idle is held back.
+            owned.chain.trim_one(&source);
+        }
         owned.put_aside = source.finish(index, &owned.chain);
         result
     }

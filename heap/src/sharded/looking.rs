@@ -224,8 +224,12 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
     /// [`Allocator::set_reserve`](crate::Allocator::set_reserve). Returns how many could be had.
     pub fn set_reserve(&self, blocks: usize, is_urgent: fn() -> bool) -> usize {
         self.callbacks.lock().is_urgent = is_urgent;
-        self.central.write().reserve = blocks.min(LARGEST_RESERVE);
+        self.central.set_reserve(blocks.min(LARGEST_RESERVE));
         while self.central.fill_reserve() {}
+        if self.central.reserve_is_short() {
+            // What shards keep does as well.
+            (0..SHARDS).for_each(|index| self.trim_shard(index));
+        }
         if let Some(misuse) = self.central.take_misuse() {
             report(self.on_misuse.get(), misuse);
         }
