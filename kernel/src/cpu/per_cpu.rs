@@ -77,7 +77,7 @@ mod tests {
         static COUNTS: PerCpu<AtomicU64> =
             PerCpu::new([const { Own::new(AtomicU64::new(7)) }; MOST_CPUS]);
         COUNTS.of(3).fetch_add(1, Ordering::Relaxed);
-        let values: std::vec::Vec<u64> = COUNTS
+        let values: Vec<u64> = COUNTS
             .iter()
             .map(|count| count.load(Ordering::Relaxed))
             .collect();

@@ -41,7 +41,7 @@ impl fmt::Display for Heading {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "CPU  APIC  state    waiting  interrupts       ticks    idle  forgot  task"
+            "CPU  APIC  state    waiting  interrupts       ticks     idle  forgot  task"
         )
     }
 }

@@ -36,6 +36,7 @@ fn exception(vector: u8, error_code: u64) -> Exception {
         },
         page_table: 0x10_1000,
         context: FailureContext {
+            cpu: None,
             handler: None,
             task: "the first task".into(),
             stack: Some(Whereabouts::CallStack("boot".into())),
