@@ -137,6 +137,7 @@ impl fmt::Display for Table<'_> {
 #[cfg(test)]
 mod tests {
     use std::string::{String, ToString};
+    use std::vec::Vec;
 
     use super::*;
 
@@ -180,17 +181,13 @@ mod tests {
     #[test]
     fn the_table_has_a_line_for_each_cpu_and_aligned_columns() {
         let text = report().table().to_string();
-        let lines: std::vec::Vec<&str> = text.lines().take_while(|line| !line.is_empty()).collect();
+        let lines: Vec<&str> = text.lines().take_while(|line| !line.is_empty()).collect();
         assert_eq!(lines.len(), 3);
         assert!(
             lines.iter().all(|line| line.len() == lines[0].len()),
             "{text}"
         );
-        let words = |line: &str| {
-            line.split_whitespace()
-                .collect::<std::vec::Vec<_>>()
-                .join(" ")
-        };
+        let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
         let rows: [String; 2] = [words(lines[1]), words(lines[2])];
         assert_eq!(rows, ["0 7 2 9 0 0 %", "1 10 0 0 20 12 %"]);
     }

@@ -2,7 +2,9 @@
 //! CPUs wait for each other.
 #![forbid(unsafe_code)]
 
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+#[cfg(target_os = "none")]
+use core::sync::atomic::AtomicBool;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::report::Counts;
 use crate::cpu::{MOST_CPUS, Own, PerCpu};
@@ -34,9 +36,11 @@ static COUNTERS: PerCpu<[AtomicU64; KINDS]> =
     PerCpu::new([const { Own::new([const { AtomicU64::new(0) }; KINDS]) }; MOST_CPUS]);
 
 /// It is time to stop.
+#[cfg(target_os = "none")]
 pub(super) static IS_OVER: AtomicBool = AtomicBool::new(false);
 
 /// Returns whether it is time to stop.
+#[cfg(target_os = "none")]
 pub(super) fn is_over() -> bool {
     IS_OVER.load(Ordering::SeqCst)
 }

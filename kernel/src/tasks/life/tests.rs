@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::vec;
 use std::vec::Vec;
 
-use Instruction::{End, Look, Wait, Wake, Work};
+use Instruction::{End, Forget, Look, Wait, Wake, Work};
 
 use super::*;
 
@@ -25,6 +25,8 @@ enum Instruction {
     Work,
     /// Wakes the task.
     Wake(usize),
+    /// Drops the handle of the task: nobody waits for it.
+    Forget(usize),
     /// Ends.
     End,
 }
@@ -223,6 +225,7 @@ impl Model {
             }
             Work => self.is_done = true,
             Wake(other) => self.wake(cpu, other),
+            Forget(other) => self.on(other, Life::release),
             End => {
                 self.on(task, Life::end);
                 let next = self.take(cpu);
@@ -327,6 +330,19 @@ fn joining_from_another_cpu_sees_the_end_and_frees_the_stack_behind_it() {
             vec![Wake(0), End],
         ],
         &[1],
+    );
+    assert!(states > 1000, "{states}");
+}
+
+#[test]
+fn who_is_forgotten_is_reaped_when_no_cpu_is_on_its_stack() {
+    let states = try_all(
+        [
+            vec![Forget(1), End],
+            vec![Forget(2), End],
+            vec![Forget(0), End],
+        ],
+        &[0, 1, 2],
     );
     assert!(states > 1000, "{states}");
 }

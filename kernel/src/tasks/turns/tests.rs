@@ -126,11 +126,19 @@ fn busy_tasks_have_fair_shares() {
 
 #[test]
 fn many_cpus_take_each_task_once() {
+    // Few tasks, so that queues are found empty at the last moment; and many.
+    for tasks in [1, 3, MOST_TASKS] {
+        take_each_once(tasks);
+    }
+}
+
+/// Has CPUs take and put these tasks, and from each other.
+fn take_each_once(tasks: usize) {
     const CPUS: usize = 4;
     const ROUNDS: usize = 20_000;
     let turns = HostTurns::new();
     let on_cpu = [const { AtomicBool::new(false) }; MOST_TASKS];
-    put_all(&turns, 0, 0..MOST_TASKS);
+    put_all(&turns, 0, 0..tasks);
     thread::scope(|scope| {
         for cpu in 0..CPUS {
             let (turns, on_cpu) = (&turns, &on_cpu);
@@ -152,12 +160,12 @@ fn many_cpus_take_each_task_once() {
     let rest: HashSet<_> = core::iter::from_fn(|| turns.take(0))
         .map(|taken| taken.task)
         .collect();
-    assert_eq!(rest.len(), MOST_TASKS);
+    assert_eq!(rest.len(), tasks);
 }
 
 #[test]
 fn no_cpu_sleeps_through_a_task() {
-    const ROUNDS: usize = 20_000;
+    const ROUNDS: usize = 50_000;
     // A thread that sleeps, woken as CPUs are by interrupts. If one is not woken, this test does not end.
     let turns = HostTurns::new();
     let runs = AtomicUsize::new(0);
@@ -173,11 +181,17 @@ fn no_cpu_sleeps_through_a_task() {
             }
         });
         for round in 0..ROUNDS {
+            // Earlier and later, so that the two meet in each of their steps.
+            (0..round % 64).for_each(|_| core::hint::spin_loop());
             if turns.put(0, 7).is_some() {
                 sleeper.thread().unpark();
             }
+            let mut looks = 0;
             while runs.load(Ordering::SeqCst) <= round {
-                thread::yield_now();
+                looks += 1;
+                if looks % 1000 == 0 {
+                    thread::yield_now();
+                }
             }
         }
     });
