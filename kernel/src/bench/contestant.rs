@@ -1,12 +1,15 @@
 //! The heaps that can be measured.
 
+use alloc::vec::Vec;
 use core::alloc::GlobalAlloc;
+use core::mem::MaybeUninit;
 
 use lock_api::RawMutex;
-use stack_alloc::Allocator;
+use stack_alloc::ShardedAllocator;
 
 use super::run::BenchError;
-use crate::memory::heap_source::FrameSource;
+use crate::cpu::MOST_CPUS;
+use crate::memory::heap_source::{FrameSource, ThisCpu};
 
 /// A kind of heap that can be measured.
 pub trait Contestant {
@@ -23,17 +26,21 @@ pub trait Contestant {
     ) -> Result<(), BenchError>;
 }
 
-/// A heap like the kernel's own, with memory from where that has it.
+/// A heap of the kernel's own kind: as many shards, the same CPUs, and memory from where the kernel's has it.
 #[derive(Clone, Copy, Debug)]
 pub struct KernelHeap;
+
+/// The type of [`HEAP`](crate::memory::heap_source::HEAP), but for the kind of lock.
+type Heap<R> = ShardedAllocator<FrameSource, ThisCpu, R, MOST_CPUS>;
 
 impl Contestant for KernelHeap {
     fn with_fresh<R: RawMutex>(
         &self,
         body: &mut dyn FnMut(&dyn GlobalAlloc) -> Result<(), BenchError>,
     ) -> Result<(), BenchError> {
-        let heap = Allocator::<_, R>::new(FrameSource);
-        let result = body(&heap);
+        let mut place = Vec::new();
+        let heap = create::<R>(&mut place)?;
+        let result = body(heap);
         heap.check()?;
         heap.trim();
         let held = heap.statistics().bytes_held;
@@ -42,4 +49,18 @@ impl Contestant for KernelHeap {
         }
         result
     }
+}
+
+/// Creates a heap in memory that is reserved for it.
+///
+/// It is too long for a call stack: half a MiB. So it is made when the kernel is compiled, and copied from there to its place.
+fn create<R: RawMutex>(place: &mut Vec<Heap<R>>) -> Result<&Heap<R>, BenchError> {
+    place.try_reserve_exact(1)?;
+    let place = place
+        .spare_capacity_mut()
+        .first_mut()
+        .ok_or(BenchError::OutOfMemory)?;
+    *place = const { MaybeUninit::new(Heap::<R>::new(FrameSource)) };
+    // SAFETY: written in the line before.
+    Ok(unsafe { place.assume_init_ref() })
 }
