@@ -19,6 +19,7 @@
 //! heap of the kernel's kind; the bench image (`benches/kernel.rs`) also sets ours against `linked_list_allocator`.
 
 // Pure.
+pub mod cpu_table;
 pub mod operation;
 pub mod summary;
 pub mod table;
@@ -27,6 +28,8 @@ pub mod table;
 pub mod clock;
 #[cfg(target_os = "none")]
 pub mod contestant;
+#[cfg(target_os = "none")]
+pub mod cpus;
 #[cfg(target_os = "none")]
 pub mod masked;
 #[cfg(target_os = "none")]

@@ -490,7 +490,7 @@ impl<S: MemorySource, R: RawMutex> Central<S, R> {
             let Some(block) = writer.pool.pop() else {
                 break;
             };
-            self.release(block);
+            self.release(&mut writer, block);
         }
         self.note_reserve(&writer);
     }

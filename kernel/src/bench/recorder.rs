@@ -90,7 +90,7 @@ impl Recorder {
 
 /// Runs `body` and returns what the counter says that it took.
 #[inline(always)]
-fn elapsed<T>(body: impl FnOnce() -> T) -> (T, u64) {
+pub(super) fn elapsed<T>(body: impl FnOnce() -> T) -> (T, u64) {
     let start = clock::now();
     let result = body();
     (result, clock::now() - start)

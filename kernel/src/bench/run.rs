@@ -18,6 +18,7 @@ use super::workloads::{GROWTH, WORKLOADS, Workload};
 use crate::interrupts::controller::Silence;
 use crate::lock::{InterruptMaskingLock, MaskingLock};
 use crate::println;
+use crate::tasks::SpawnError;
 
 /// Why there is no result. Displays as one sentence that says what to do.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +29,8 @@ pub enum BenchError {
     Broken(Corruption),
     /// The heap under test holds so many bytes although everything was freed.
     LeftOver(usize),
+    /// A task that takes part could not be started.
+    NoTask(SpawnError),
 }
 
 impl fmt::Display for BenchError {
@@ -43,6 +46,7 @@ impl fmt::Display for BenchError {
                 f,
                 "The bench's heap keeps {bytes} bytes although all is freed; please report this."
             ),
+            Self::NoTask(error) => write!(f, "The bench did not begin: {error}."),
         }
     }
 }

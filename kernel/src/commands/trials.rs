@@ -2,9 +2,10 @@
 
 use super::clock::{is_stopped, milliseconds};
 use super::{Argument, Command, Family, Session};
-use crate::bench::run;
+use crate::bench::{cpus, run};
 use crate::command_line::{ArgumentError, at_most_one_word, count, next_word, no_arguments};
 use crate::counted::Counted;
+use crate::cpu;
 use crate::memory::heap_check;
 use crate::stress::run::{Plan, run as run_stress};
 use crate::style::Style;
@@ -58,6 +59,16 @@ pub(super) const FAMILY: Family = Family {
                    must not grow with them, nor with the machine's memory. `make run ICOUNT=1` makes it exact.",
             choices: Argument::Free,
             run: bench_masked,
+        },
+        Command {
+            name: "bench cpus",
+            aliases: &[],
+            arguments: "",
+            summary: "measure what the kernel's heap costs on each CPU",
+            help: "Each CPU allocates and frees objects of its own, alone and beside all others, then frees another one's. The first\n\
+                   must cost the same however many CPUs there are. `make run SMP=4 ICOUNT=1` makes it exact.",
+            choices: Argument::Free,
+            run: bench_cpus,
         },
     ],
 };
@@ -134,6 +145,7 @@ fn stress<'a>(_: &mut Session, arguments: &'a str) -> Result<(), ArgumentError<'
 /// `bench`
 fn bench<'a>(_: &mut Session, arguments: &'a str) -> Result<(), ArgumentError<'a>> {
     no_arguments(arguments)?;
+    println!("A fresh heap like the kernel's.");
     introduce();
     println!("{}", run::LEGEND);
     report(run::run_kernel_heap());
@@ -143,14 +155,32 @@ fn bench<'a>(_: &mut Session, arguments: &'a str) -> Result<(), ArgumentError<'a
 /// `bench masked`
 fn bench_masked<'a>(_: &mut Session, arguments: &'a str) -> Result<(), ArgumentError<'a>> {
     no_arguments(arguments)?;
+    println!("A fresh heap like the kernel's.");
     introduce();
     report(run::run_growth());
     Ok(())
 }
 
+/// `bench cpus`
+fn bench_cpus<'a>(_: &mut Session, arguments: &'a str) -> Result<(), ArgumentError<'a>> {
+    no_arguments(arguments)?;
+    println!(
+        "The kernel's own heap, on {}.",
+        Counted(cpu::count(), "CPU")
+    );
+    introduce();
+    println!("{}", cpus::LEGEND);
+    report(cpus::run());
+    if cpu::count() == 1 {
+        println!(
+            "There is no other CPU here to free what this one allocates: see `make run SMP=4`."
+        );
+    }
+    Ok(())
+}
+
 /// Says what the numbers of a bench are.
 fn introduce() {
-    println!("A fresh heap like the kernel's.");
     if run::counts_instructions() {
         println!("All numbers are instructions, counted exactly.");
     } else {
