@@ -65,11 +65,11 @@ pub(crate) struct RunInfo {
     /// The stacks; in a run of kind `Whole` anything.
     pub(crate) stacks: StackGroup,
     /// The first byte.
-    start: NonNull<u8>,
+    start: Cell<NonNull<u8>>,
     /// Neighbours in the list of stacks with room.
     links: Links<Run>,
     /// Chunks there are.
-    capacity: u16,
+    capacity: Cell<u16>,
     /// Chunks taken.
     used: Cell<u16>,
     /// Chunks from this one on have never come back since their pages came as zeros: those that are free were never handed
@@ -169,8 +169,8 @@ impl Run {
         unsafe {
             PublishedByte::publish(&raw mut (*info).pages, length);
             PublishedByte::publish(&raw mut (*info).kind, kind.code());
-            (&raw mut (*info).capacity).write(capacity);
-            (&raw mut (*info).start).write(start);
+            (&raw mut (*info).capacity).write(Cell::new(capacity));
+            (&raw mut (*info).start).write(Cell::new(start));
             (&raw mut (*info).links).write(Links::default());
             (&raw mut (*info).used).write(Cell::new(0));
             (&raw mut (*info).zero_from).write(Cell::new(if is_zeroed { 0 } else { NEVER_ZERO }));
@@ -204,13 +204,13 @@ impl Run {
     /// Returns the first byte of the run.
     #[inline]
     pub(crate) fn start(self) -> NonNull<u8> {
-        self.start
+        self.start.get()
     }
 
     /// Returns the address of the run.
     #[inline]
     pub(crate) fn address(self) -> usize {
-        self.start.addr().get()
+        self.start.get().addr().get()
     }
 
     /// Returns what the pages are used for.
@@ -234,7 +234,7 @@ impl Run {
     /// Returns how many chunks there are.
     #[inline]
     pub(crate) fn capacity(self) -> usize {
-        self.capacity.into()
+        self.capacity.get().into()
     }
 
     /// Returns how many stacks of up to 64 chunks there are.
@@ -250,7 +250,7 @@ impl Run {
 
     /// Returns whether every chunk is taken.
     pub(crate) fn is_full(self) -> bool {
-        self.used.get() == self.capacity
+        self.used.get() == self.capacity.get()
     }
 
     /// Returns whether all of the run, which is one allocation, is zero. Asked once, before it is handed out.
@@ -283,7 +283,7 @@ impl Run {
             },
             run: self,
             is_first: used == 1,
-            is_last: used == self.capacity,
+            is_last: used == self.capacity.get(),
         })
     }
 
@@ -301,7 +301,7 @@ impl Run {
             self.not_zero_below(chunk + 1);
         }
         Ok(PutBack {
-            was_full: used + 1 == self.capacity,
+            was_full: used + 1 == self.capacity.get(),
             is_empty: used == 0,
         })
     }
@@ -319,7 +319,7 @@ impl Run {
             self.not_zero_below(highest);
         }
         PutBack {
-            was_full: used == self.capacity,
+            was_full: used == self.capacity.get(),
             is_empty: left == 0,
         }
     }

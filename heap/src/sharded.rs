@@ -26,6 +26,7 @@ pub(crate) mod finding;
 pub(crate) mod getting;
 pub(crate) mod giving_back;
 pub(crate) mod inbox;
+pub(crate) mod leaving;
 pub(crate) mod looking;
 #[cfg(all(test, loom))]
 mod loom_tests;

@@ -26,6 +26,7 @@ use crate::page_runs::KEPT_BLOCKS;
 use crate::place::Place;
 use crate::regions::Region;
 use crate::sharded::inbox::PLACES;
+use crate::sharded::leaving::Leaving;
 use crate::sharded::record::{BlockList, BlockRecord, RECORD_SIZE};
 use crate::sharded::shard::Shard;
 use crate::sharded::table::Table;
@@ -68,7 +69,7 @@ pub(crate) struct Guarded {
     /// Whole blocks that are no shard's.
     pool: BlockList,
     /// Blocks that were taken out of the table, while somebody may still look at them.
-    leaving: BlockList,
+    leaving: Leaving,
     /// Blocks in the pool that are held back for urgent requests.
     reserve: usize,
     /// What the heap holds of the source's.
@@ -91,6 +92,10 @@ pub(crate) struct Apart {
     /// The most bytes that were ever held, a shard's or not.
     pub(crate) held_peak: usize,
 }
+
+// SAFETY: the pointers lead to memory that the source gave to this heap and to nobody else, and are used by whoever has the lock: none
+// of it is bound to a thread.
+unsafe impl Send for Guarded {}
 
 /// Bytes that came from the source and did not go back.
 #[derive(Debug)]
@@ -125,7 +130,7 @@ macro_rules! constructors {
             pub(crate) $($const)? fn new(source: S) -> Self {
                 let guarded = Guarded {
                     pool: BlockList::new(),
-                    leaving: BlockList::new(),
+                    leaving: Leaving::new(),
                     reserve: 0,
                     held: Held { bytes: 0, peak: 0 },
                     misuse: None,
@@ -395,13 +400,12 @@ impl<S: MemorySource, R: RawMutex> Central<S, R> {
     /// Lets blocks that are out of the table go on, if nobody can be looking at them any more: into the pool, or when that has
     /// enough back to the source. Returns whether any did.
     pub(crate) fn settle(&self, writer: &mut Writer<'_, R>, shards: &[Shard<R>]) -> bool {
-        if writer.leaving.is_empty() || !visits_are_over(shards) {
-            return false;
-        }
+        let mut has_settled = false;
         for _ in 0..MOST_SETTLED {
-            let Some(block) = writer.leaving.pop() else {
+            let Some(block) = writer.leaving.pop(shards) else {
                 break;
             };
+            has_settled = true;
             if let Some(misuse) = found_too_late(block) {
                 self.note_misuse(writer, misuse);
             }
@@ -416,7 +420,7 @@ impl<S: MemorySource, R: RawMutex> Central<S, R> {
         self.has_leaving
             .store(!writer.leaving.is_empty(), Ordering::Relaxed);
         self.note_reserve(writer);
-        true
+        has_settled
     }
 
     /// Returns whether there are blocks that somebody may still look at.

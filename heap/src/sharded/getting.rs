@@ -141,6 +141,9 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
         layout: Layout,
         is_urgent: bool,
     ) -> Option<Memory> {
+        if placement(layout) == Placement::Refused {
+            return None;
+        }
         self.give_up_idle(layout);
         let memory = self
             .allocate_entered(index, layout, is_urgent)
@@ -203,8 +206,8 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
         may_have_more
     }
 
-    /// Hands out memory of any other shard that has it, and takes over the block that it is in. One that is busy is waited for, or
-    /// left out.
+    /// Hands out memory of any other shard that has it, and takes over the block that it is in if that has room for more. A shard that
+    /// is busy is waited for, or left out.
     fn borrow(&self, index: usize, layout: Layout, waits: bool) -> Option<Memory> {
         let others = (1..SHARDS).map(|offset| (index + offset) % SHARDS);
         others.into_iter().find_map(|other| {
@@ -218,7 +221,11 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
                 None => self.allocate_in(other, &mut owned, layout, false),
             };
             if let Some(memory) = memory {
-                self.take_over_block(memory.start.addr().get(), &mut owned, index);
+                // What is nearly full would go to and fro between two who starve.
+                let address = memory.start.addr().get();
+                if owned.chain.has_room_around(address) {
+                    self.take_over_block(address, &mut owned, index);
+                }
             }
             self.leave(owned);
             memory

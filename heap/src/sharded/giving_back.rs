@@ -83,7 +83,12 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
         layout: Layout,
     ) {
         let was_given_back = match owned.chain.holdings.lookup().locate(address, layout) {
-            Ok(Located::Chunk { run, chunk, .. }) => Self::was_given_back(run, chunk),
+            Ok(Located::Chunk { run, class, chunk })
+                if !Self::given_back_beside(run, chunk).is_empty() =>
+            {
+                return self.deallocate_beside(here, owned, run, (chunk, class), address, layout);
+            }
+            Ok(Located::Chunk { .. }) => false,
             Ok(Located::Whole(run)) => Self::was_given_back(run, 0),
             Ok(Located::Region(_)) => {
                 return self.deallocate_crossing(here, Some(owned), address, layout);
@@ -135,7 +140,7 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
                 let stack = chunk / CHUNKS_PER_STACK;
                 let free = run.stacks.free(stack);
                 let all = Self::given_back_beside(run, chunk).with(free);
-                let is_emptied = covers_stack(all, class, run, stack);
+                let is_emptied = all.contains_all(chunks_of_stack(class, run, stack));
                 if is_emptied && self.shards[here].shared.note_emptied() && C::may_wait() {
                     self.take_in_messages(here, &mut owned);
                 }
@@ -240,9 +245,10 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
         let owner = block.owner()?;
         let stack = chunk / CHUNKS_PER_STACK;
         show_to_model(block.window());
-        let free = match class {
-            Some(_) => run.stacks.free(stack),
-            None => Bitmap::EMPTY,
+        // So is what the run is: behind the bit, its last chunk may be taken in, and its page be something else.
+        let (free, there) = match class {
+            Some(class) => (run.stacks.free(stack), chunks_of_stack(class, run, stack)),
+            None => (Bitmap::EMPTY, Bitmap::single(0)),
         };
         let bit = chunk % CHUNKS_PER_STACK;
         if free.contains(bit) {
@@ -255,10 +261,14 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
         };
         let shared = &self.shards[owner].shared;
         if noted.is_first_of_block {
-            shared.inbox.post(Self::place_of(block.window()));
+            let place = Self::place_of(block.window());
+            shared.inbox.post(place);
+            // The record stays as long as the visit. If the block has gone on meanwhile, its old owner may be gone too.
+            if let Some(new_owner) = block.owner().filter(|now| *now != owner) {
+                self.shards[new_owner].shared.inbox.post(place);
+            }
         }
-        let is_emptied =
-            class.is_none_or(|class| covers_stack(noted.all.with(free), class, run, stack));
+        let is_emptied = noted.all.with(free).contains_all(there);
         Some(Crossed {
             list: class.map(ClassIndex::get),
             is_region: false,
@@ -425,12 +435,10 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
     }
 }
 
-/// Returns whether `chunks` are all that stack `stack` of `run`, which holds chunks of `class`, has.
-fn covers_stack(chunks: Bitmap, class: ClassIndex, run: Run, stack: usize) -> bool {
-    let there = class.class().chunks_in(run.pages());
-    chunks.contains_all(Bitmap::below(
-        there.saturating_sub(stack * CHUNKS_PER_STACK),
-    ))
+/// Returns all chunks that stack `stack` of `run`, which holds chunks of `class`, has.
+fn chunks_of_stack(class: ClassIndex, run: Run, stack: usize) -> Bitmap {
+    let chunks = class.class().chunks_in(run.pages());
+    Bitmap::below(chunks.saturating_sub(stack * CHUNKS_PER_STACK))
 }
 
 /// Counts an object that was given back to its owner by the shard that was entered.

@@ -7,6 +7,7 @@ use crate::bitmap::Bitmap;
 use crate::block::Block;
 use crate::factory_chain::FactoryChain;
 use crate::memory_source::MemorySource;
+use crate::page_runs::run_around;
 use crate::run::{Run, RunKind};
 use crate::size_class::ClassIndex;
 use crate::units::{CHUNKS_PER_STACK, PAGE_SIZE};
@@ -69,6 +70,18 @@ impl FactoryChain {
         };
         *frees = frees.saturating_sub(count as u64);
         self.totals.count_requested(count * size);
+    }
+
+    /// Returns whether the block around `address` has an eighth of its pages free, or the stack there an eighth of its chunks.
+    pub(crate) fn has_room_around(&self, address: usize) -> bool {
+        let Some(block) = self.holdings.runs.find_with_page(address) else {
+            return false;
+        };
+        let has_room = |run: Run| (run.capacity() - run.used()) * 8 >= run.capacity();
+        let in_run = run_around(block, address)
+            .filter(|run| run.kind() != RunKind::Whole)
+            .is_some_and(has_room);
+        in_run || block.free.get().len() * 8 >= block.pages()
     }
 
     /// Takes `block` out of the chain with all that is live in it. `false`, with nothing live changed, when it has to stay: records of

@@ -14,6 +14,7 @@ use crate::memory_source::MemorySource;
 use crate::misuse::Misuse;
 use crate::sharded::finding::Found;
 use crate::sharded::shard::{Entered, Owned};
+use crate::sharded::visits::Visit;
 use crate::sharded_allocator::ShardedAllocator;
 use crate::size_class::class_of;
 use crate::sync::show_to_model;
@@ -42,12 +43,21 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
     ) -> Option<Option<NonNull<u8>>> {
         let address = pointer.addr();
         let here = Self::here();
-        if let Some(owned) = self.shards[here].try_enter() {
-            if owned.chain.holdings.runs.find_with_page(address).is_some() {
+        let resized = match self.shards[here].try_enter() {
+            Some(owned) if owned.chain.holdings.runs.find_with_page(address).is_some() => {
                 return self.resize_in(here, owned, address, old, new);
             }
-        }
-        match self.resize_crossing(here, address, old, new) {
+            // The shard stays entered: a kernel's visit is not interrupted then.
+            Some(_entered) => {
+                let visit = self.shards[here].visits.begin_entered();
+                self.resize_crossing(here, address, (old, new), &visit)
+            }
+            None => {
+                let visit = self.shards[here].visits.begin();
+                self.resize_crossing(here, address, (old, new), &visit)
+            }
+        };
+        match resized {
             Some(Resized::InPlace(object)) => Some(Some(object)),
             Some(Resized::HasToMove) => Some(None),
             Some(Resized::AskOwner(owner)) => self.ask_owner(owner, address, old, new),
@@ -118,11 +128,10 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
         &self,
         here: usize,
         address: usize,
-        old: Layout,
-        new: Layout,
+        (old, new): (Layout, Layout),
+        visit: &Visit<'_>,
     ) -> Option<Resized> {
-        let visit = self.shards[here].visits.begin();
-        let (block, run, class, chunk) = match self.central.find(address, old, &visit)? {
+        let (block, run, class, chunk) = match self.central.find(address, old, visit)? {
             Found::InBlock {
                 block,
                 run,

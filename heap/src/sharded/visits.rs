@@ -34,6 +34,8 @@ pub(crate) struct Visits {
     counted: AtomicUsize,
     /// 1 while the one who has entered the shard is: there is one at most, so it need not count.
     entered: AtomicUsize,
+    /// The last round of [`leaving`](crate::sharded::leaving) in which nobody was. Written by whoever has the central lock.
+    seen_over: AtomicUsize,
 }
 
 /// A visit, until it is dropped.
@@ -53,6 +55,7 @@ macro_rules! constructor {
             Self {
                 counted: AtomicUsize::new(0),
                 entered: AtomicUsize::new(0),
+                seen_over: AtomicUsize::new(0),
             }
         }
     };
@@ -86,6 +89,21 @@ impl Visits {
     pub(crate) fn are_over(&self) -> bool {
         fence_for_model();
         self.counted.load(Ordering::SeqCst) == 0 && self.entered.load(Ordering::SeqCst) == 0
+    }
+}
+
+impl Visits {
+    /// Returns whether nobody was on a visit at some moment of round `round`, now or when it was asked before. Called by whoever has the
+    /// central lock.
+    pub(crate) fn are_seen_over(&self, round: usize) -> bool {
+        if self.seen_over.load(Ordering::Relaxed) == round {
+            return true;
+        }
+        let are_over = self.are_over();
+        if are_over {
+            self.seen_over.store(round, Ordering::Relaxed);
+        }
+        are_over
     }
 }
 
