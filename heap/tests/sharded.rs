@@ -247,3 +247,40 @@ fn what_shards_keep_becomes_the_reserve_when_memory_is_short() {
     heap.set_reserve(0, || false);
     assert_empty_after_trim(&heap);
 }
+
+#[test]
+fn every_page_that_is_held_is_known_wherever_it_waits() {
+    let heap = heap(64 << 20);
+    let assert_known = || {
+        for start in heap.source().addresses() {
+            let places: Vec<Place> = (0..BLOCK_SIZE)
+                .step_by(4096)
+                .map(|offset| heap.what_is(start + offset + 8))
+                .collect();
+            assert_eq!(places[0], Place::Own, "the record");
+            let is_unknown =
+                |place: &Place| matches!(place, Place::Foreign | Place::GoneBack { .. });
+            assert!(!places.iter().any(is_unknown), "{places:?}");
+        }
+    };
+    // In use, idle, in the pool, held back, put aside.
+    let objects: Vec<_> = (0..9)
+        .map(|cpu| on(cpu, || Object::new(&heap, layout(240_000, 8), 1)))
+        .collect();
+    let pointers: Vec<_> = objects.iter().map(Object::pointer).collect();
+    assert_known();
+    for (n, object) in objects.into_iter().enumerate() {
+        on(n, || waiting(n % 3 > 0, || object.free(&heap)));
+        assert_known();
+    }
+    heap.set_reserve(8, || false);
+    assert_known();
+    for pointer in pointers {
+        give_back(&heap, pointer, layout(240_000, 8));
+        let kind = seen()[0].kind;
+        let is_held = heap.source().owns(pointer.addr());
+        assert_eq!(kind == MisuseKind::DoubleFree, is_held, "{kind:?}");
+    }
+    heap.set_reserve(0, || false);
+    assert_empty_after_trim(&heap);
+}

@@ -518,6 +518,13 @@ impl Guarded {
         blocks.any(|block| block.overlaps(address, size))
     }
 
+    /// Says what is at `address`, as far as no shard knows.
+    pub(crate) fn place(&self, address: usize) -> Place {
+        let mut blocks = self.pool.iter().chain(self.leaving.iter());
+        let place = blocks.find_map(|block| block.place(address));
+        place.unwrap_or(Place::Foreign)
+    }
+
     /// Returns how many blocks are held back.
     pub(crate) fn reserved(&self) -> usize {
         self.pool.count().min(self.reserve)

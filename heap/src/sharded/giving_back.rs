@@ -19,7 +19,7 @@ use crate::regions::Region;
 use crate::run::{Run, RunKind};
 use crate::sharded::central::{Blocks, visits_are_over};
 use crate::sharded::finding::Found;
-use crate::sharded::looking::says_more;
+use crate::sharded::looking::{place_in, says_more};
 use crate::sharded::record::BlockRecord;
 use crate::sharded::remote_frees::GivenBack;
 use crate::sharded::shard::{Entered, Owned};
@@ -93,10 +93,7 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
             Ok(Located::Region(_)) => {
                 return self.deallocate_crossing(here, Some(owned), address, layout);
             }
-            Err(misuse) => {
-                drop(owned);
-                return report(self.on_misuse.get(), misuse);
-            }
+            Err(Misuse { .. }) => return self.report_wrong_free(owned, address, layout),
         };
         let result = if was_given_back {
             Err(describe_twice(
@@ -420,16 +417,16 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
             place: Place::Foreign,
         };
         for owned in self.shards.iter().filter_map(Self::enter_if_possible) {
-            let lookup = owned.chain.holdings.lookup();
-            let misuse = lookup.describe(address, layout);
-            if !says_more(misuse.place, best.place) {
-                continue;
+            let misuse = describe_in(&owned, address, layout);
+            if says_more(misuse.place, best.place) {
+                best = misuse;
             }
-            best = match lookup.locate(address, layout) {
-                // It looks live to its owner: so others gave it back.
-                Ok(_) => describe_twice(misuse),
-                Err(_) => misuse,
-            };
+        }
+        let central = &self.central;
+        let writer = (central.try_write()).or_else(|| C::may_wait().then(|| central.write()));
+        let place = writer.map_or(Place::Foreign, |writer| writer.place(address));
+        if says_more(place, best.place) {
+            best = of_place(best, place);
         }
         best
     }
@@ -449,6 +446,34 @@ fn count(owned: &mut Owned, crossed: Crossed, size: usize) {
         _ if crossed.is_region => {}
         Some(list) => owned.chain.lists[list].counters.frees += 1,
         None => owned.chain.totals.whole_frees += 1,
+    }
+}
+
+/// Says what is wrong with giving back `address` with `layout`, as a shard sees it that was entered.
+fn describe_in(owned: &Owned, address: usize, layout: Layout) -> Misuse {
+    let lookup = owned.chain.holdings.lookup();
+    let misuse = lookup.describe(address, layout);
+    if lookup.locate(address, layout).is_ok() {
+        // It looks live to its owner: so others gave it back.
+        return describe_twice(misuse);
+    }
+    match place_in(owned, address) {
+        place if says_more(place, misuse.place) => of_place(misuse, place),
+        _ => misuse,
+    }
+}
+
+/// Makes the description of something that the chain does not know that of what `place` says.
+fn of_place(misuse: Misuse, place: Place) -> Misuse {
+    let kind = match place {
+        Place::FreePage => MisuseKind::DoubleFree,
+        Place::Own => MisuseKind::Foreign,
+        _ => misuse.kind,
+    };
+    Misuse {
+        kind,
+        place,
+        ..misuse
     }
 }
 

@@ -13,8 +13,7 @@ use crate::memory_source::MemorySource;
 use crate::page_runs::{KEPT_BLOCKS, LARGEST_RESERVE, run_around};
 use crate::place::{Object, ObjectState, Place};
 use crate::run::RunKind;
-use crate::sharded::record::RECORD_SIZE;
-use crate::sharded::shard::{Entered, Owned};
+use crate::sharded::shard::Owned;
 use crate::sharded_allocator::{ShardedAllocator, record_of};
 use crate::statistics::Statistics;
 use crate::statistics::shards::{CpuStatistics, Sum};
@@ -71,10 +70,11 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
 
     /// Says what is at `address`: which object, live or free, or none. Reads nothing there. Cost: constant, a look at each shard.
     pub fn what_is(&self, address: usize) -> Place {
-        self.shards
-            .iter()
+        let of_shards = self.shards.iter();
+        let place = of_shards
             .map(|shard| place_in(&shard.enter(), address))
-            .fold(Place::Foreign, better)
+            .fold(Place::Foreign, better);
+        better(place, self.central.write().place(address))
     }
 
     /// Says what is at `address`, or `None` at once when a shard that may know is busy: see [`try_statistics`](Self::try_statistics).
@@ -86,6 +86,10 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
                 Some(owned) => place = better(place, place_in(&owned, address)),
                 None => has_seen_all = false,
             }
+        }
+        match self.central.try_write() {
+            Some(writer) => place = better(place, writer.place(address)),
+            None => has_seen_all = false,
         }
         (has_seen_all || place != Place::Foreign).then_some(place)
     }
@@ -238,7 +242,7 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
 }
 
 /// Says what is at `address` in a shard that was entered.
-fn place_in<R: RawMutex>(owned: &Entered<'_, R>, address: usize) -> Place {
+pub(crate) fn place_in(owned: &Owned, address: usize) -> Place {
     let holdings = &owned.chain.holdings;
     match holdings.lookup().place(address) {
         Place::Object { mut object, offset } => {
@@ -247,18 +251,19 @@ fn place_in<R: RawMutex>(owned: &Entered<'_, R>, address: usize) -> Place {
             }
             Place::Object { object, offset }
         }
-        Place::Foreign if is_in_record(owned, address) => Place::Own,
-        place => place,
+        Place::Foreign | Place::GoneBack { .. } if has_record_at(owned, address) => Place::Own,
+        place => {
+            let mut put_aside = owned.put_aside.iter();
+            let aside = put_aside.find_map(|block| block.place(address));
+            better(place, aside.unwrap_or(Place::Foreign))
+        }
     }
 }
 
-/// Returns whether `address` lies in the record of a block of a shard that was entered.
-fn is_in_record(owned: &Owned, address: usize) -> bool {
+/// Returns whether `address` is that of a byte of the record of a block that a shard has, which was entered.
+fn has_record_at(owned: &Owned, address: usize) -> bool {
     let block = owned.chain.holdings.runs.find(address);
-    block.is_some_and(|block| {
-        let header = block.header().addr().get();
-        (header - RECORD_SIZE..header).contains(&address)
-    })
+    block.is_some_and(|block| record_of(block).has_record_at(address))
 }
 
 /// Draws the record of a block, the page before the header.

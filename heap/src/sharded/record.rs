@@ -19,6 +19,7 @@ use core::ops::Deref;
 use core::ptr::{self, NonNull};
 
 use crate::block::Block;
+use crate::place::Place;
 use crate::sharded::remote_frees::RemoteFrees;
 use crate::sharded::table::Entry;
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
@@ -113,6 +114,20 @@ impl BlockRecord {
     pub(crate) fn overlaps(self, address: usize, size: usize) -> bool {
         let start = self.0.addr().get();
         start <= address.saturating_add(size - 1) && address < start + self.size
+    }
+
+    /// Says what is at `address` in the block, which holds nothing and is no shard's. `None` outside of it.
+    pub(crate) fn place(self, address: usize) -> Option<Place> {
+        if self.has_record_at(address) {
+            Some(Place::Own)
+        } else {
+            self.overlaps(address, 1).then_some(Place::FreePage)
+        }
+    }
+
+    /// Returns whether `address` is that of a byte of the record's page.
+    pub(crate) fn has_record_at(self, address: usize) -> bool {
+        address.wrapping_sub(self.0.addr().get()) < RECORD_SIZE
     }
 
     /// Returns a pointer to the byte at `address`, which lies in the block.

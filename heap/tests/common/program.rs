@@ -11,7 +11,9 @@ use core::cell::Cell;
 use core::cmp::{max, min};
 use std::collections::BTreeMap;
 
-use stack_alloc::{BLOCK_SIZE, CurrentCpu, LARGEST_RESERVE, MisuseKind, ObjectState, PAGE_SIZE};
+use stack_alloc::{
+    BLOCK_SIZE, CurrentCpu, LARGEST_RESERVE, MisuseKind, ObjectKind, ObjectState, PAGE_SIZE,
+};
 
 use super::chosen_cpu::{Chosen, on, waiting};
 use super::counting_source::{Abilities, CountingSource};
@@ -406,10 +408,14 @@ impl<H: HeapUnderTest<Source = CountingSource>> Shadow<H> {
             return;
         };
         let (pointer, layout) = (object.pointer(), object.layout());
+        let known = self.heap.what_is(pointer.addr()).object();
+        let is_region = known.is_some_and(|object| object.kind == ObjectKind::Region);
         object.free(&self.heap);
-        // What no shard has any more may still be on its way to the source, or be kept for all.
+        // A region that no shard has any more may still be on its way to the source.
         let kinds = match self.heap.source().owns(pointer.addr()) {
-            true if H::IS_SHARDED => &[MisuseKind::DoubleFree, MisuseKind::GoneBack][..],
+            true if H::IS_SHARDED && is_region => {
+                &[MisuseKind::DoubleFree, MisuseKind::GoneBack][..]
+            }
             true => &[MisuseKind::DoubleFree],
             false => &[MisuseKind::GoneBack],
         };
@@ -460,10 +466,11 @@ impl<H: HeapUnderTest<Source = CountingSource>> Shadow<H> {
     /// Asserts that to free and to reallocate `pointer`, on any CPU, is reported as one of `kinds`, and changes nothing.
     #[track_caller]
     fn assert_refused(&self, pointer: *mut u8, layout: Layout, kinds: &[MisuseKind]) {
-        // Of what it keeps, a heap of shards may let go what somebody who may not wait had put aside.
+        // Of what it keeps, a heap of shards may let go what somebody who may not wait had put aside, or what its reserve lacks.
         let numbers = || {
             let all = self.heap.statistics();
-            let counted = (all.classes, all.runs, all.regions, all.bytes_requested);
+            let classes = all.classes.map(|class| (class.allocations, class.frees));
+            let counted = (classes, all.runs, all.regions, all.bytes_requested);
             (counted, (!H::IS_SHARDED).then_some(all))
         };
         let before = numbers();
