@@ -40,6 +40,8 @@
 //! | [`table`] | the tasks that there are: starting and ending them |
 
 pub mod counts;
+#[cfg(test)]
+mod interruptible_lock;
 pub mod life;
 pub mod turns;
 

@@ -14,17 +14,18 @@
 //!
 //! **Locks.** Each queue has its own, held for one push or pop; no one holds two. How long a queue is can be read without it.
 //!
-//! **Nobody sleeps while a task waits.** A CPU that has found nothing writes down that it rests, *then* looks at all queues once
-//! more, and then sleeps until an interrupt. A CPU that puts a task into its queue looks *then* who rests, and wakes one.
-//! Both orders are sequentially consistent, so at least one of the two sees the other. Waking takes the CPU off the list: two
-//! tasks wake two CPUs. (Should a CPU lose the race for tasks again and again, it rests with some still waiting: until its next
-//! tick.)
+//! **Nobody sleeps while a task waits**, for long: see [`Resting`]. (Should a CPU lose the race for tasks again and again, it rests with
+//! some still waiting: until its next tick.)
 #![forbid(unsafe_code)]
 
+mod resting;
+
 use core::cmp::Reverse;
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use lock_api::{Mutex, RawMutex};
+
+use resting::Resting;
 
 use super::MOST_TASKS;
 use crate::cpu::{MOST_CPUS, Own, PerCpu};
@@ -35,8 +36,8 @@ use crate::ring::Ring;
 pub struct Turns<R: RawMutex> {
     /// The queues.
     queues: PerCpu<Queue<R>>,
-    /// A bit for each CPU that rests.
-    resting: AtomicU64,
+    /// The CPUs that have found nothing.
+    resting: Resting,
 }
 
 /// The tasks that wait for a turn on a CPU, by their places, the one that waits longest first.
@@ -61,7 +62,6 @@ pub struct Taken {
 }
 
 const _: () = assert!(MOST_TASKS <= 1 << 8, "a place is a byte in a queue");
-const _: () = assert!(MOST_CPUS <= 64, "a CPU is a bit of those that rest");
 
 impl<R: RawMutex> Default for Turns<R> {
     fn default() -> Self {
@@ -81,7 +81,7 @@ impl<R: RawMutex> Turns<R> {
         }; MOST_CPUS];
         Self {
             queues: PerCpu::new(queues),
-            resting: AtomicU64::new(0),
+            resting: Resting::new(),
         }
     }
 
@@ -90,24 +90,14 @@ impl<R: RawMutex> Turns<R> {
     #[must_use = "a CPU that rests does so until it is woken"]
     pub fn put(&self, cpu: usize, task: usize) -> Option<usize> {
         self.queues.of(cpu).push(task);
-        let resting = self.resting.load(Ordering::SeqCst);
-        // If this CPU rests, it was interrupted by whoever calls, and looks again behind it: it takes one itself.
-        let takes_it = resting & bit(cpu) != 0 && self.waiting(cpu) <= 1;
-        let others = resting & !bit(cpu);
-        if others == 0 || takes_it {
-            return None;
-        }
-        let other = others.trailing_zeros() as usize;
-        let before = self.resting.fetch_and(!bit(other), Ordering::SeqCst);
-        // If it was taken off the list meanwhile, it looks for itself, or was woken by another one.
-        (before & bit(other) != 0).then_some(other)
+        self.resting.to_be_woken(cpu, self.waiting(cpu))
     }
 
     /// Takes the next task for `cpu`, which is the one that calls: its own first, then the longest queue's.
     pub fn take(&self, cpu: usize) -> Option<Taken> {
         let own = self.queues.of(cpu).pop().map(Taken::own);
         let taken = own.or_else(|| self.steal(cpu, 0))?;
-        self.note_busy(cpu);
+        self.resting.note_busy(cpu);
         Some(taken)
     }
 
@@ -115,7 +105,7 @@ impl<R: RawMutex> Turns<R> {
     pub fn take_at_tick(&self, cpu: usize) -> Option<Taken> {
         let stolen = self.steal(cpu, self.waiting(cpu));
         let taken = stolen.or_else(|| self.queues.of(cpu).pop().map(Taken::own))?;
-        self.note_busy(cpu);
+        self.resting.note_busy(cpu);
         Some(taken)
     }
 
@@ -125,8 +115,7 @@ impl<R: RawMutex> Turns<R> {
         if let Some(taken) = self.take(cpu) {
             return Some(taken);
         }
-        self.resting.fetch_or(bit(cpu), Ordering::SeqCst);
-        self.take(cpu)
+        self.resting.rest_and_look(cpu, || self.take(cpu))
     }
 
     /// Returns how many tasks wait in the queue of a CPU.
@@ -158,13 +147,6 @@ impl<R: RawMutex> Turns<R> {
     fn longest_beside(&self, cpu: usize) -> Option<&Queue<R>> {
         let others = (1..MOST_CPUS).map(|distance| self.queues.of((cpu + distance) % MOST_CPUS));
         others.min_by_key(|queue| Reverse(queue.length()))
-    }
-
-    /// Takes `cpu` off the list of those that rest.
-    fn note_busy(&self, cpu: usize) {
-        if self.resting.load(Ordering::Relaxed) & bit(cpu) != 0 {
-            self.resting.fetch_and(!bit(cpu), Ordering::SeqCst);
-        }
     }
 }
 
@@ -206,11 +188,6 @@ impl Taken {
             is_stolen: false,
         }
     }
-}
-
-/// Returns the bit of a CPU.
-const fn bit(cpu: usize) -> u64 {
-    1 << cpu
 }
 
 #[cfg(test)]

@@ -1,9 +1,13 @@
+use std::boxed::Box;
+use std::cell::Cell;
 use std::collections::HashSet;
+use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::vec::Vec;
 
 use super::*;
+use crate::tasks::interruptible_lock::{InterruptibleLock, before_locking};
 
 /// Queues with the host's lock.
 type HostTurns = Turns<spin::Mutex<()>>;
@@ -165,7 +169,7 @@ fn take_each_once(tasks: usize) {
 
 #[test]
 fn no_cpu_sleeps_through_a_task() {
-    const ROUNDS: usize = 50_000;
+    const ROUNDS: usize = 20_000;
     // A thread that sleeps, woken as CPUs are by interrupts. If one is not woken, this test does not end.
     let turns = HostTurns::new();
     let runs = AtomicUsize::new(0);
@@ -195,4 +199,51 @@ fn no_cpu_sleeps_through_a_task() {
             }
         }
     });
+}
+
+/// Queues whose locks let a test do something at the last moment.
+fn interruptible() -> &'static Turns<InterruptibleLock> {
+    Box::leak(Box::default())
+}
+
+#[test]
+fn a_task_that_is_put_while_a_cpu_looks_is_found_or_wakes_it() {
+    // Behind the last look, before the CPU sleeps: it is not found, so the CPU must be woken.
+    let turns = HostTurns::new();
+    let woken = turns.resting.rest_and_look(1, || {
+        assert_eq!(turns.take(1), None);
+        Some(turns.put(0, 7))
+    });
+    assert_eq!(woken, Some(Some(1)));
+    // Before the last look: it is found.
+    let found = turns.resting.rest_and_look(2, || {
+        let _ = turns.put(0, 8);
+        turns.take(2)
+    });
+    assert!(found.is_some());
+}
+
+#[test]
+fn a_cpu_that_rests_while_a_task_is_put_is_woken() {
+    let turns = interruptible();
+    // Right before the task is in the queue, another CPU finds nothing.
+    before_locking(|| assert_eq!(turns.take_or_rest(1), None));
+    assert_eq!(turns.put(0, 7), Some(1));
+}
+
+#[test]
+fn a_task_that_is_taken_by_another_cpu_at_the_last_moment_is_not_taken() {
+    let turns = interruptible();
+    assert_eq!(turns.put(0, 7), None);
+    let other = Rc::new(Cell::new(None));
+    let taken_by_other = other.clone();
+    before_locking(move || taken_by_other.set(turns.take(1)));
+    assert_eq!(turns.take(0), None);
+    assert_eq!(other.get().map(|taken| taken.task), Some(7));
+    // The same for who steals; it goes on to the next queue.
+    assert_eq!((turns.put(0, 7), turns.put(2, 8)), (None, None));
+    let taken_by_own = other.clone();
+    before_locking(move || taken_by_own.set(turns.take(2)));
+    assert_eq!(turns.take(1).map(|taken| taken.task), Some(7));
+    assert_eq!(other.get().map(|taken| taken.task), Some(8));
 }
