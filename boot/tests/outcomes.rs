@@ -8,6 +8,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+#[path = "outcomes/cpus.rs"]
+mod cpus;
 #[path = "outcomes/fakes.rs"]
 mod fakes;
 #[path = "outcomes/kernel.rs"]

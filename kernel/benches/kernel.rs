@@ -6,12 +6,14 @@
 #![no_main]
 
 use bootloader_api::{BootInfo, entry_point};
+use kernel::bench::cpus;
 use kernel::bench::operation::Operation;
 use kernel::bench::run::{self, Bench, BenchError, Scale};
 use kernel::bench::table::{LongestMasked, TwoHead, TwoRow};
 use kernel::bench::workloads::WORKLOADS;
+use kernel::counted::Counted;
 use kernel::protocol::Exit;
-use kernel::{boot, println, qemu};
+use kernel::{boot, cpu, println, qemu};
 
 #[path = "kernel/contestants.rs"]
 mod contestants;
@@ -85,5 +87,11 @@ fn alone() -> Result<(), BenchError> {
     println!("\nA heap like the kernel's, with memory from the frame allocator as it grows:\n");
     run::run_kernel_heap()?;
     println!("\nThe same heap beside ever more live objects:\n");
-    run::run_growth()
+    run::run_growth()?;
+    println!(
+        "\nThe kernel's own heap, on {} (`make bench-kernel SMP=4` has four):",
+        Counted(cpu::count(), "CPU")
+    );
+    println!("{}\n", cpus::LEGEND);
+    cpus::run()
 }
