@@ -3,9 +3,10 @@
 use alloc::vec::Vec;
 use core::alloc::GlobalAlloc;
 use core::mem::MaybeUninit;
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use lock_api::RawMutex;
-use stack_alloc::ShardedAllocator;
+use stack_alloc::{CurrentCpu, ShardedAllocator};
 
 use super::run::BenchError;
 use crate::cpu::MOST_CPUS;
@@ -26,12 +27,36 @@ pub trait Contestant {
     ) -> Result<(), BenchError>;
 }
 
-/// A heap of the kernel's own kind: as many shards, the same CPUs, and memory from where the kernel's has it.
+/// A heap of the kernel's own kind: as many shards, the same sort of lock, and memory from where the kernel's has it.
 #[derive(Clone, Copy, Debug)]
 pub struct KernelHeap;
 
-/// The type of [`HEAP`](crate::memory::heap_source::HEAP), but for the kind of lock.
-type Heap<R> = ShardedAllocator<FrameSource, ThisCpu, R, MOST_CPUS>;
+/// The type of [`HEAP`](crate::memory::heap_source::HEAP), but for the kind of lock and for who says which CPU it is.
+type Heap<R> = ShardedAllocator<FrameSource, PlayedCpu, R, MOST_CPUS>;
+
+/// Says to a heap under test which CPU asks: whichever was named last. So one CPU plays several, one operation at a time, and each
+/// is measured as exactly as any other. It takes as many instructions as to ask for the real one.
+#[derive(Debug)]
+enum PlayedCpu {}
+
+/// The CPU that is played.
+static PLAYED: AtomicUsize = AtomicUsize::new(0);
+
+impl CurrentCpu for PlayedCpu {
+    #[inline(always)]
+    fn current_cpu() -> usize {
+        PLAYED.load(Ordering::Relaxed)
+    }
+
+    fn may_wait() -> bool {
+        ThisCpu::may_wait()
+    }
+}
+
+/// Has what follows be that of CPU `cpu` for heaps under test.
+pub(super) fn play(cpu: usize) {
+    PLAYED.store(cpu, Ordering::Relaxed);
+}
 
 impl Contestant for KernelHeap {
     fn with_fresh<R: RawMutex>(

@@ -14,7 +14,7 @@ use super::recorder::{Quantity, Recorder};
 use super::summary::Summary;
 use super::table::{GrowthHead, GrowthRow, LongestMasked, Measured, OneHead, OneRow};
 use super::trial::{Slots, Trial};
-use super::workloads::{GROWTH, WORKLOADS, Workload};
+use super::workloads::{CROSSING, GROWTH, WORKLOADS, Workload};
 use crate::interrupts::controller::Silence;
 use crate::lock::{InterruptMaskingLock, MaskingLock};
 use crate::println;
@@ -185,7 +185,7 @@ pub fn run_kernel_heap() -> Result<(), BenchError> {
     let mut bench = Bench::new(Scale::FULL)?;
     let mut longest = LongestMasked::default();
     println!("{OneHead}");
-    for workload in WORKLOADS {
+    for workload in WORKLOADS.iter().chain(CROSSING) {
         let results = bench.measure(&KernelHeap, workload)?;
         let mut name = workload.name;
         for (operation, measured) in Operation::ALL.into_iter().zip(results) {

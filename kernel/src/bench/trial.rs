@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::NonNull;
 
+use super::contestant;
 use super::operation::Operation;
 use super::recorder::Recorder;
 use super::run::{BenchError, Scale};
@@ -99,6 +100,21 @@ impl<'a> Trial<'a> {
         self.is_recording = false;
         let result = body(self);
         self.is_recording = true;
+        result
+    }
+
+    /// Lets `body` do what another CPU does.
+    ///
+    /// # Errors
+    ///
+    /// Those of `body`.
+    pub fn on_another_cpu(
+        &mut self,
+        body: impl FnOnce(&mut Self) -> Result<(), BenchError>,
+    ) -> Result<(), BenchError> {
+        contestant::play(1);
+        let result = body(self);
+        contestant::play(0);
         result
     }
 

@@ -74,6 +74,19 @@ pub const GROWTH: &[Workload] = &[
     workload("100,000 live", |trial| beside(trial, 100_000)),
 ];
 
+/// What one CPU allocates and another one frees: for heaps that tell CPUs apart.
+pub const CROSSING: &[Workload] = &[
+    workload("other CPU, bulk of 64 B", crossing_bulk),
+    workload("other CPU, many stacks", crossing_stacks),
+    workload("other CPU, dry", crossing_dry),
+    workload("other CPU, 200 KiB", |trial| {
+        crossing_large(trial, 200 << 10, 16)
+    }),
+    workload("other CPU, 1 MiB", |trial| {
+        crossing_large(trial, 1 << 20, 16)
+    }),
+];
+
 /// Each object is freed before the next is allocated.
 fn lifo_pairs(trial: &mut Trial<'_>, size: usize) -> Result<(), BenchError> {
     for _ in 0..trial.scaled(1000) {
@@ -306,5 +319,65 @@ fn last_of_neighbours(trial: &mut Trial<'_>) -> Result<(), BenchError> {
     (0..count)
         .filter(|&slot| is_last(slot))
         .for_each(|slot| trial.free(slot));
+    Ok(())
+}
+
+/// Another CPU frees a bulk; then as many are allocated again.
+fn crossing_bulk(trial: &mut Trial<'_>) -> Result<(), BenchError> {
+    let count = trial.scaled(BULK);
+    for _ in 0..3 {
+        allocate_many(trial, count, 64, ALIGN)?;
+        trial.on_another_cpu(|trial| {
+            (0..count).for_each(|slot| trial.free(slot));
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+/// Stacks of 64 objects of 16 bytes: most live objects at once.
+const STACKS: usize = 1500;
+
+/// Another CPU frees one object of each stack, unrecorded, and one more of each, until `left` are left of each.
+fn free_of_each_stack(trial: &mut Trial<'_>, left: usize) -> Result<usize, BenchError> {
+    let stacks = trial.scaled(STACKS);
+    trial.unrecorded(|trial| {
+        allocate_many(trial, stacks * NEIGHBOURS, 16, ALIGN)?;
+        trial.on_another_cpu(|trial| {
+            for object in left..NEIGHBOURS {
+                (0..stacks).for_each(|stack| trial.free(stack * NEIGHBOURS + object));
+            }
+            Ok(())
+        })
+    })?;
+    Ok(stacks)
+}
+
+/// Another CPU has freed all but one object of each stack; then it empties one after the other.
+fn crossing_stacks(trial: &mut Trial<'_>) -> Result<(), BenchError> {
+    let stacks = free_of_each_stack(trial, 1)?;
+    trial.on_another_cpu(|trial| {
+        (0..stacks).for_each(|stack| trial.free(stack * NEIGHBOURS));
+        Ok(())
+    })
+}
+
+/// Another CPU has freed one object of each stack, when the first one needs more of them, and then of others.
+fn crossing_dry(trial: &mut Trial<'_>) -> Result<(), BenchError> {
+    let stacks = free_of_each_stack(trial, NEIGHBOURS - 1)?;
+    let first = stacks * NEIGHBOURS;
+    (0..trial.scaled(1000))
+        .try_for_each(|offset| trial.allocate(first + offset, layout_of(32, ALIGN)))
+}
+
+/// Another CPU frees many large objects, one after the other; then as many are allocated again.
+fn crossing_large(trial: &mut Trial<'_>, size: usize, count: usize) -> Result<(), BenchError> {
+    for _ in 0..3 {
+        allocate_many(trial, count, size, ALIGN)?;
+        trial.on_another_cpu(|trial| {
+            (0..count).for_each(|slot| trial.free(slot));
+            Ok(())
+        })?;
+    }
     Ok(())
 }
