@@ -112,7 +112,7 @@ mod tests {
             let mut sender = sender;
             let numbers = &numbers;
             scope.spawn(move || {
-                let sent = sender.send_all(&numbers, 4, |number| Some(*number));
+                let sent = sender.send_all(numbers, 4, |number| Some(*number));
                 assert_eq!(sent, numbers.len());
             });
             let mut received = Vec::new();

@@ -132,7 +132,7 @@ impl Report<'_> {
         (disturbed * MOST_DISTURBED > rounds).then(|| {
             format!(
                 "Disturbed: in {disturbed} of {rounds} turns, other programs took a processor away. Measure on a quiet machine, \
-                 or go first: `sudo chrt --fifo 10 make bench-threads`."
+                 or go first: `sudo chrt --fifo 10 target/benches/release/bench --workloads threads`."
             )
         })
     }
