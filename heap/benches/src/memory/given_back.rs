@@ -10,7 +10,6 @@ use stack_alloc::{LockedHeap, Regions, ShardedAllocator};
 use crate::arena::{Arena, Memory};
 use crate::contenders::{Contender, ThisThread};
 use crate::figures::Figures;
-use crate::memory::ARENA;
 use crate::numbers::{Numbers, Sizes};
 use crate::operation::StreamBuilder;
 use crate::replay::{Objects, replay};
@@ -20,8 +19,10 @@ use crate::table::{Rows, number};
 pub const NAME: &str = "given_back";
 /// What is measured.
 pub const SHARE: &str = "share given back";
+/// Memory for a heap: so much that one block more or less, which is how memory goes back, is less than a hundredth of it.
+const MEMORY: usize = 64 << 20;
 /// Bytes that are live before objects die.
-const LIVE: usize = ARENA / 2;
+const LIVE: usize = MEMORY / 2;
 /// How large objects are.
 const SIZES: Sizes = Sizes::Logarithmic(16, 4096);
 
@@ -85,7 +86,7 @@ pub fn run(contenders: &[Contender], arena: &Arena, figures: &mut Figures) {
     let mut columns = Vec::new();
     for contender in contenders {
         // SAFETY: the heap before is not used any more.
-        if let Some(heap) = unsafe { make(contender.name, arena.first(ARENA)) } {
+        if let Some(heap) = unsafe { make(contender.name, arena.first(MEMORY)) } {
             let shares = shares(&*heap);
             for (row, share) in ROWS.into_iter().zip(shares) {
                 figures.add(NAME, row, contender.name, SHARE, share);
@@ -101,7 +102,7 @@ pub fn run(contenders: &[Contender], arena: &Arena, figures: &mut Figures) {
     for (row, name) in ROWS.into_iter().enumerate() {
         table.add(name, columns.iter().map(|shares| number(Some(shares[row]))));
     }
-    table.note("Before: 8 MiB of objects of 16 to 4096 bytes are live.");
+    table.note("Before: 32 MiB of objects of 16 to 4096 bytes are live.");
     table.print("given_back: share of what a heap held that has gone back to its source");
 }
 
@@ -142,15 +143,14 @@ fn shares(heap: &dyn Measured) -> [f64; ROWS.len()] {
 
 #[cfg(test)]
 mod tests {
-    use super::{NAME, ROWS, SHARE, run};
+    use super::{MEMORY, NAME, ROWS, SHARE, run};
     use crate::arena::Arena;
     use crate::contenders::all;
     use crate::figures::Figures;
-    use crate::memory::ARENA;
 
     #[test]
     fn our_heaps_alone_are_asked_and_give_back_more_and_more() {
-        let arena = Arena::new(ARENA).expect("16 MiB");
+        let arena = Arena::new(MEMORY).expect("64 MiB");
         let mut figures = Figures::default();
         run(&all(), &arena, &mut figures);
         assert_eq!(figures.of(NAME, "floor", SHARE).count(), 0);
