@@ -16,7 +16,7 @@ use crate::list::{Linked, Links, List};
 use crate::published::PublishedSize;
 use crate::sharded::table::Entry;
 use crate::size_class::ClassIndex;
-use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
+use crate::sync::{AtomicPtr, AtomicUsize, Ordering, fence_for_model};
 use crate::trie::{Children, Trie, TrieNode};
 
 const _: () = assert!(
@@ -95,12 +95,14 @@ impl Region {
 
     /// Marks the region as given back. Returns whether it was not before: of any number of frees that race, one is told so.
     pub(crate) fn mark_given_back(self) -> bool {
-        self.owner_and_mark.fetch_or(1, Ordering::AcqRel) & 1 == 0
+        let was_marked = self.owner_and_mark.fetch_or(1, Ordering::SeqCst) & 1 == 1;
+        fence_for_model();
+        !was_marked
     }
 
     /// Returns whether the region is marked as given back. Whoever sees it so sees what was written before.
     pub(crate) fn is_given_back(self) -> bool {
-        self.owner_and_mark.load(Ordering::Acquire) & 1 == 1
+        self.owner_and_mark.load(Ordering::SeqCst) & 1 == 1
     }
 
     /// Returns the chunk that the record lives in.

@@ -38,5 +38,7 @@ pub(crate) mod remote_frees;
 pub(crate) mod resizing;
 pub(crate) mod shard;
 pub(crate) mod shard_source;
+pub(crate) mod signal;
 pub(crate) mod table;
+pub(crate) mod visitors;
 pub(crate) mod visits;

@@ -17,6 +17,31 @@ pub(crate) fn fence_for_model() {
     loom::sync::atomic::fence(Ordering::SeqCst);
 }
 
+/// Orders what taking a lock wrote against sequentially consistent loads behind it: see [`visits`](crate::sharded::visits).
+#[inline(always)]
+pub(crate) fn fence_behind_lock() {
+    #[cfg(loom)]
+    loom::sync::atomic::fence(Ordering::SeqCst);
+    #[cfg(all(not(loom), target_arch = "x86_64", not(miri)))]
+    core::sync::atomic::compiler_fence(Ordering::SeqCst);
+    #[cfg(all(not(loom), not(all(target_arch = "x86_64", not(miri)))))]
+    core::sync::atomic::fence(Ordering::SeqCst);
+}
+
+/// Orders changes of tables against the look at a lock behind them, and that against what follows.
+#[cfg(not(loom))]
+pub(crate) fn is_locked<R: lock_api::RawMutex, T>(mutex: &Mutex<R, T>) -> bool {
+    core::sync::atomic::fence(Ordering::SeqCst);
+    let is_locked = mutex.is_locked();
+    core::sync::atomic::fence(Ordering::Acquire);
+    is_locked
+}
+#[cfg(loom)]
+pub(crate) fn is_locked<R, T>(mutex: &Mutex<R, T>) -> bool {
+    loom::sync::atomic::fence(Ordering::SeqCst);
+    mutex.is_locked()
+}
+
 /// Says to the model that what is [published](crate::published) in the block of `address` is about to change, or to be looked at by
 /// somebody else than its owner.
 ///
@@ -45,6 +70,10 @@ mod model {
     use super::{AtomicUsize, Ordering};
     use crate::units::BLOCK_SIZE;
 
+    /// What the word of a lock holds.
+    const FREE: usize = 0;
+    const TAKEN: usize = 1;
+
     /// Words that blocks share.
     const WORDS: usize = 4;
 
@@ -58,27 +87,59 @@ mod model {
         TOUCHED[address / BLOCK_SIZE % WORDS].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A mutex.
-    pub(crate) struct Mutex<R, T>(loom::sync::Mutex<T>, PhantomData<fn() -> R>);
+    /// A mutex, with the word that others look at.
+    pub(crate) struct Mutex<R, T> {
+        mutex: loom::sync::Mutex<T>,
+        word: AtomicUsize,
+        lock: PhantomData<fn() -> R>,
+    }
 
     /// The right to what it guards.
-    pub(crate) struct MutexGuard<'a, R, T>(loom::sync::MutexGuard<'a, T>, PhantomData<fn() -> R>);
+    pub(crate) struct MutexGuard<'a, R, T> {
+        guard: loom::sync::MutexGuard<'a, T>,
+        word: &'a AtomicUsize,
+        lock: PhantomData<fn() -> R>,
+    }
 
     impl<R, T> Mutex<R, T> {
         /// Creates an unlocked mutex.
         pub(crate) fn const_new(_raw: R, value: T) -> Self {
-            Self(loom::sync::Mutex::new(value), PhantomData)
+            Self {
+                mutex: loom::sync::Mutex::new(value),
+                word: AtomicUsize::new(FREE),
+                lock: PhantomData,
+            }
         }
 
         /// Waits for the mutex.
         pub(crate) fn lock(&self) -> MutexGuard<'_, R, T> {
-            let guard = self.0.lock().expect("loom's mutex is never poisoned");
-            MutexGuard(guard, PhantomData)
+            self.taken(self.mutex.lock().expect("loom's mutex is never poisoned"))
         }
 
         /// Takes the mutex, if nobody has it.
         pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, R, T>> {
-            Some(MutexGuard(self.0.try_lock().ok()?, PhantomData))
+            Some(self.taken(self.mutex.try_lock().ok()?))
+        }
+
+        /// Returns whether somebody has the mutex, as its word says. Sees what was done by who had it before.
+        pub(super) fn is_locked(&self) -> bool {
+            self.word.load(Ordering::Acquire) == TAKEN
+        }
+
+        /// Says that the mutex is taken.
+        fn taken<'a>(&'a self, guard: loom::sync::MutexGuard<'a, T>) -> MutexGuard<'a, R, T> {
+            self.word.store(TAKEN, Ordering::Relaxed);
+            MutexGuard {
+                guard,
+                word: &self.word,
+                lock: PhantomData,
+            }
+        }
+    }
+
+    impl<R, T> Drop for MutexGuard<'_, R, T> {
+        fn drop(&mut self) {
+            self.word.store(FREE, Ordering::Release);
         }
     }
 
@@ -86,13 +147,13 @@ mod model {
         type Target = T;
 
         fn deref(&self) -> &T {
-            &self.0
+            &self.guard
         }
     }
 
     impl<R, T> DerefMut for MutexGuard<'_, R, T> {
         fn deref_mut(&mut self) -> &mut T {
-            &mut self.0
+            &mut self.guard
         }
     }
 

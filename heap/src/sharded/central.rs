@@ -28,8 +28,8 @@ use crate::regions::Region;
 use crate::sharded::inbox::PLACES;
 use crate::sharded::leaving::Leaving;
 use crate::sharded::record::{BlockList, BlockRecord, RECORD_SIZE};
-use crate::sharded::shard::Shard;
 use crate::sharded::table::Table;
+use crate::sharded::visitors::Visitors;
 use crate::statistics::Statistics;
 use crate::sync::{Mutex, MutexGuard};
 use crate::units::{BLOCK_SIZE, PAGE_SIZE, block_base};
@@ -155,11 +155,6 @@ constructors!(const);
 #[cfg(loom)]
 constructors!();
 
-/// Returns whether nobody is on a visit that began before the caller's last change of a table.
-pub(crate) fn visits_are_over<R>(shards: &[Shard<R>]) -> bool {
-    shards.iter().all(|shard| shard.visits.are_over())
-}
-
 /// Returns what is wrong if something was given back of a block of which everything was back already: a double free whose first half
 /// was taken in while the second one looked. Which object it was cannot be said any more, but in which page it began.
 fn found_too_late(block: BlockRecord) -> Option<Misuse> {
@@ -198,10 +193,10 @@ impl<S: MemorySource, R: RawMutex> Central<S, R> {
         least: usize,
         is_urgent: bool,
         is_usable: &dyn Fn(usize) -> bool,
-        shards: &[Shard<R>],
+        visitors: Visitors<'_, R>,
     ) -> Option<(BlockRecord, bool)> {
         let mut writer = self.write();
-        let got = self.get_unlisted(&mut writer, least, is_urgent, is_usable, shards)?;
+        let got = self.get_unlisted(&mut writer, least, is_urgent, is_usable, visitors)?;
         // SAFETY: the lock is held; the block is new, and goes by `let_go`. Nobody uses it before it has an owner.
         unsafe { self.blocks.insert(got.0) };
         Some(got)
@@ -214,10 +209,10 @@ impl<S: MemorySource, R: RawMutex> Central<S, R> {
         least: usize,
         is_urgent: bool,
         is_usable: &dyn Fn(usize) -> bool,
-        shards: &[Shard<R>],
+        visitors: Visitors<'_, R>,
     ) -> Option<(BlockRecord, bool)> {
         if RECORD_SIZE + least <= BLOCK_SIZE {
-            if let Some(block) = self.get_pooled(writer, is_urgent, shards) {
+            if let Some(block) = self.get_pooled(writer, is_urgent, visitors) {
                 return Some((block, false));
             }
             if let Some(block) = self.get_whole(writer, is_usable) {
@@ -232,9 +227,9 @@ impl<S: MemorySource, R: RawMutex> Central<S, R> {
         &self,
         writer: &mut Writer<'_, R>,
         is_urgent: bool,
-        shards: &[Shard<R>],
+        visitors: Visitors<'_, R>,
     ) -> Option<BlockRecord> {
-        self.settle(writer, shards);
+        self.settle(writer, visitors);
         if writer.pool.count() <= writer.reserve && !is_urgent {
             return None;
         }
@@ -388,21 +383,21 @@ impl<S: MemorySource, R: RawMutex> Central<S, R> {
     }
 
     /// Takes back a block that its chain has given up.
-    pub(crate) fn let_go(&self, block: BlockRecord, shards: &[Shard<R>]) {
+    pub(crate) fn let_go(&self, block: BlockRecord, visitors: Visitors<'_, R>) {
         let mut writer = self.write();
         // SAFETY: the lock is held.
         unsafe { self.blocks.remove(block) };
         writer.leaving.push(block);
         self.has_leaving.store(true, Ordering::Relaxed);
-        self.settle(&mut writer, shards);
+        self.settle(&mut writer, visitors);
     }
 
     /// Lets blocks that are out of the table go on, if nobody can be looking at them any more: into the pool, or when that has
     /// enough back to the source. Returns whether any did.
-    pub(crate) fn settle(&self, writer: &mut Writer<'_, R>, shards: &[Shard<R>]) -> bool {
+    pub(crate) fn settle(&self, writer: &mut Writer<'_, R>, visitors: Visitors<'_, R>) -> bool {
         let mut has_settled = false;
         for _ in 0..MOST_SETTLED {
-            let Some(block) = writer.leaving.pop(shards) else {
+            let Some(block) = writer.leaving.pop(visitors) else {
                 break;
             };
             has_settled = true;
@@ -429,10 +424,10 @@ impl<S: MemorySource, R: RawMutex> Central<S, R> {
     }
 
     /// Does what [`settle`](Self::settle) does, if there is anything to do and nobody else is at it.
-    pub(crate) fn settle_if_any(&self, shards: &[Shard<R>]) {
+    pub(crate) fn settle_if_any(&self, visitors: Visitors<'_, R>) {
         if self.has_leaving() {
             if let Some(mut writer) = self.try_write() {
-                self.settle(&mut writer, shards);
+                self.settle(&mut writer, visitors);
             }
         }
     }
@@ -459,9 +454,9 @@ impl<S: MemorySource, R: RawMutex> Central<S, R> {
 
     /// Lets blocks that are out of the table go on, and gives one block of the pool back to the source, unless it is held back. `false`
     /// when there was nothing to do.
-    pub(crate) fn trim_one(&self, shards: &[Shard<R>]) -> bool {
+    pub(crate) fn trim_one(&self, visitors: Visitors<'_, R>) -> bool {
         let mut writer = self.write();
-        let has_settled = self.settle(&mut writer, shards);
+        let has_settled = self.settle(&mut writer, visitors);
         if writer.pool.count() <= writer.reserve {
             return has_settled;
         }

@@ -16,11 +16,11 @@ use crate::current_cpu::CurrentCpu;
 use crate::factory_chain::FactoryChain;
 use crate::memory_source::MemorySource;
 use crate::run::Memory;
-use crate::sharded::central::visits_are_over;
 use crate::sharded::giving_back::MOST_MESSAGES_AT_ONCE;
 use crate::sharded::inbox::PLACES;
 use crate::sharded::shard::{Entered, Owned, Shard};
 use crate::sharded::shard_source::ShardSource;
+use crate::sharded::visitors::Visitors;
 use crate::sharded_allocator::{ShardedAllocator, record_of};
 use crate::size_class::{Placement, placement};
 
@@ -33,6 +33,11 @@ const MOST_LOOKS: usize = if cfg!(loom) { 2 } else { 1000 };
 impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
     ShardedAllocator<S, C, R, SHARDS>
 {
+    /// Returns everybody who may be on a visit, for a caller who has entered shard number `entered`, or none.
+    pub(crate) const fn visitors(&self, entered: Option<usize>) -> Visitors<'_, R> {
+        Visitors::new(&self.shards, entered)
+    }
+
     /// Works on the chain of shard `index`, which was entered, with the source that it sees.
     pub(crate) fn work<T>(
         &self,
@@ -43,7 +48,8 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
     ) -> T {
         let put_aside = mem::take(&mut owned.put_aside);
         let may = (C::may_wait(), is_urgent);
-        let source = ShardSource::new(&self.central, &self.shards, may, put_aside);
+        let visitors = self.visitors(Some(index));
+        let source = ShardSource::new(&self.central, visitors, may, put_aside);
         let result = work(&mut owned.chain, &source);
         if may.0 && self.central.reserve_is_short() && owned.chain.holdings.runs.has_idle() {
             // The next block that falls idle is held back.
@@ -168,7 +174,7 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
                 break;
             }
             core::hint::spin_loop();
-            if visits_are_over(&self.shards) {
+            if self.visitors(None).are_over() {
                 return self.allocate_entered(index, layout, false);
             }
         }
@@ -188,7 +194,7 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
             while rounds.next().is_some() && self.give_up_idle_of(index) {}
         }
         if !matches!(placement(layout), Placement::Chunk(_)) {
-            while self.central.trim_one(&self.shards) {}
+            while self.central.trim_one(self.visitors(None)) {}
         }
     }
 

@@ -17,7 +17,7 @@ use crate::misuse::{Misuse, MisuseKind};
 use crate::place::{Object, ObjectKind, ObjectState, Place};
 use crate::regions::Region;
 use crate::run::{Run, RunKind};
-use crate::sharded::central::{Blocks, visits_are_over};
+use crate::sharded::central::Blocks;
 use crate::sharded::finding::Found;
 use crate::sharded::looking::{place_in, says_more};
 use crate::sharded::record::BlockRecord;
@@ -154,13 +154,10 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
         address: usize,
         layout: Layout,
     ) {
-        let visits = &self.shards[here].visits;
-        let visit = match owned {
-            Some(_) => visits.begin_entered(),
-            None => visits.begin(),
+        let crossed = match &owned {
+            Some(owned) => self.give_back(address, layout, &Visit::of_entered(owned)),
+            None => self.give_back(address, layout, &self.shards[here].visits.begin()),
         };
-        let crossed = self.give_back(address, layout, &visit);
-        drop(visit);
         let Some(crossed) = crossed else {
             return match owned {
                 Some(owned) => self.report_wrong_free(owned, address, layout),
@@ -320,7 +317,7 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
         }
         drop(visit);
         if C::may_wait() {
-            self.central.settle_if_any(&self.shards);
+            self.central.settle_if_any(self.visitors(Some(index)));
         }
     }
 
@@ -376,7 +373,7 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
     /// Gives regions that were taken out back to the source, if nobody can be looking at their records any more. Returns whether any
     /// went.
     pub(crate) fn finish_leaving(&self, index: usize, owned: &mut Owned) -> bool {
-        if owned.leaving.is_empty() || !C::may_wait() || !visits_are_over(&self.shards) {
+        if owned.leaving.is_empty() || !C::may_wait() || !self.visitors(Some(index)).are_over() {
             return false;
         }
         for _ in 0..MOST_LEAVING {

@@ -4,13 +4,14 @@
 //! words of these are not zero. Who has a message sets the bit; that it is set already is as good. Refuses to know who stands at
 //! a place.
 //!
-//! The words climb and descend as those of [`remote_frees`](crate::sharded::remote_frees) do, with the same argument. An inbox is part
-//! of the heap's own memory and never goes away, so there is nothing that a late teller could find gone.
+//! Bits are raised and lowered as [`signal`](crate::sharded::signal) says: whoever leaves a message has raised the bit in the block, or
+//! marked the region, before; whoever takes it looks there behind it. An inbox is part of the heap's own memory and never goes away.
 //!
-//! Cost: a message one or two `fetch_or`, whatever else there is; no waiting, from any context.
+//! Cost: a message at most two atomic instructions, whatever else there is; no waiting, from any context.
 #![forbid(unsafe_code)]
 
 use crate::bitmap::Bitmap;
+use crate::sharded::signal;
 use crate::sync::{AtomicU64, Ordering};
 
 /// Words of an inbox: one bit each in a `u64`. (Loom has to create every one.)
@@ -69,22 +70,19 @@ impl Inbox {
     /// Leaves a message: something at `place` has news.
     pub(crate) fn post(&self, place: usize) {
         let word = place / 64;
-        if self.words[word].fetch_or(1 << (place % 64), Ordering::AcqRel) == 0 {
-            self.summary.fetch_or(1 << word, Ordering::AcqRel);
+        if signal::raise(&self.words[word], place % 64) {
+            signal::raise(&self.summary, word);
         }
     }
 
     /// Takes the next message: the place. `taken` is what the owner has in hand. Called by the owner.
     pub(crate) fn take(&self, taken: &mut Taken) -> Option<usize> {
-        // A word may be empty though the summary names it: its messages were taken along before whoever left the first one had said so.
+        // A word may be empty though the summary names it: its messages were taken along before whoever left them had said so.
         while taken.places.is_empty() {
             let word = Bitmap::from_bits(self.summary.load(Ordering::Relaxed)).lowest()?;
-            self.summary.fetch_and(!(1 << word), Ordering::AcqRel);
-            let places = self.words[word].swap(0, Ordering::AcqRel);
-            *taken = Taken {
-                word,
-                places: Bitmap::from_bits(places),
-            };
+            signal::lower(&self.summary, word);
+            let places = signal::lower_all(&self.words[word]);
+            *taken = Taken { word, places };
         }
         let place = taken.places.lowest()?;
         taken.places = taken.places.without_lowest();

@@ -6,8 +6,10 @@
 //! the same moment.
 #![forbid(unsafe_code)]
 
+use lock_api::RawMutex;
+
 use crate::sharded::record::{BlockList, BlockRecord};
-use crate::sharded::shard::Shard;
+use crate::sharded::visitors::Visitors;
 
 /// The blocks.
 #[derive(Debug)]
@@ -49,16 +51,12 @@ impl Leaving {
     }
 
     /// Takes a block out that nobody can be looking at any more, if there is one.
-    pub(crate) fn pop<R>(&mut self, shards: &[Shard<R>]) -> Option<BlockRecord> {
+    pub(crate) fn pop<R: RawMutex>(&mut self, visitors: Visitors<'_, R>) -> Option<BlockRecord> {
         if self.first.is_empty() {
             return None;
         }
         if !self.is_over {
-            // Each one is looked at, also behind one that is on a visit.
-            let seen = shards
-                .iter()
-                .filter(|shard| shard.visits.are_seen_over(self.round));
-            self.is_over = seen.count() == shards.len();
+            self.is_over = visitors.were_over_in(self.round);
         }
         if !self.is_over {
             return None;

@@ -154,7 +154,7 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
         // A shard may have been told what another one has to know by now: all have passed that on before the first one is done.
         (0..SHARDS).for_each(|index| self.take_in_all(index));
         (0..SHARDS).for_each(|index| self.trim_shard(index));
-        while self.central.trim_one(&self.shards) {}
+        while self.central.trim_one(self.visitors(None)) {}
         self.report_of_all();
     }
 

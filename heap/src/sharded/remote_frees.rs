@@ -8,31 +8,20 @@
 //! chunks     64 × four    page p, word k: which chunks of that stack
 //! ```
 //!
-//! A free sets the bit of its chunk with one `fetch_or`. The old value says whether the chunk came back before: of any number of
-//! frees that race, exactly one wins. A free climbs to the word above *only if it was the one that turned its word from zero*, and
-//! touches no word again that it has passed. The owner descends the same way, taking each word of the upper levels with one `swap`. Of
-//! the chunks' words, it first makes the chunks free, and then takes their bits out: so there is no moment at which a chunk that
-//! was given back is neither marked here nor free, and a second free of it finds the one or the other.
+//! A free sets the bit of its chunk with one `fetch_or`. The old bit says whether the chunk came back before: of any number of
+//! frees that race, exactly one wins. Then it raises the bits above, as far as they are not raised ([`signal`](crate::sharded::signal):
+//! there is written why no free is lost). The owner lowers them from above, makes the chunks free that it finds, and takes their
+//! bits out only then: so there is no moment at which a chunk that was given back is neither marked here nor free, and a second free
+//! of it finds the one or the other.
 //!
-//! # No bit is lost
+//! A free whose bit is set may be taken in at once, through a bit above that somebody else has raised, and its block may then be empty
+//! and leave. What keeps the record there while the free looks above is its [visit](crate::sharded::visits).
 //!
-//! As long as a word is not zero, the one who turned it from zero has set its bit above, or is about to: he alone does. The owner
-//! takes a word only if he found its bit above, so behind that climb. A free that comes between the two finds the word not zero,
-//! and its bit is taken along; one that comes behind finds zero, and climbs itself.
-//!
-//! # The branch stays
-//!
-//! By the same argument nobody takes a word before the one who turned it from zero has set its bit above. So whoever is on his
-//! way up holds the branch that he came by: his chunk is not taken in, its stack is not empty, and its block cannot leave. That
-//! is the strict tree. It protects frees that are right; how the header is kept for wrong ones is in
-//! [`visits`](crate::sharded::visits).
-//!
-//! Nothing is cleared but by the owner, so a word that somebody is on his way up from is never reset under his feet.
-//!
-//! Cost: a free one to three `fetch_or`; taking in one atomic instruction a word, and at most 4 + 256 words.
+//! Cost: a free one to three atomic instructions, usually one; taking in one a word, and at most 4 + 256 words.
 #![forbid(unsafe_code)]
 
 use crate::bitmap::Bitmap;
+use crate::sharded::signal;
 use crate::size_class::STACKS_PER_RUN;
 use crate::sync::{AtomicU64, Ordering};
 use crate::units::{CHUNKS_PER_STACK, PAGES_PER_BLOCK};
@@ -46,9 +35,9 @@ struct Words([AtomicU64; STACKS_PER_RUN]);
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct RemoteFrees {
-    /// Which of the four words of signals are not zero.
+    /// Bit `k`: there is something in word `k` of the signals.
     pending: AtomicU64,
-    /// Which pages' words are not zero.
+    /// Word `k`, bit `p`: there is something in word `k` of page `p`.
     signals: [AtomicU64; STACKS_PER_RUN],
     /// By the first page of a run: its chunks that came back. (A run that is one allocation is one chunk.)
     words: [Words; PAGES_PER_BLOCK],
@@ -66,7 +55,7 @@ pub(crate) enum GivenBack {
 /// A chunk that the owner will find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Noted {
-    /// All chunks of its stack that came back and were not taken in yet.
+    /// The chunks of its stack that came back and were not taken in yet, as seen behind it.
     pub(crate) all: Bitmap,
     /// The owner has to be told that this block has something for him.
     pub(crate) is_first_of_block: bool,
@@ -87,21 +76,17 @@ impl RemoteFrees {
     ///
     /// The chunk's contents, as this caller left them, are seen by whoever gets the chunk next.
     pub(crate) fn give_back(&self, page: usize, chunk: usize) -> GivenBack {
-        let (stack, bit) = (chunk / CHUNKS_PER_STACK, 1 << (chunk % CHUNKS_PER_STACK));
-        let old = self.words[page].0[stack].fetch_or(bit, Ordering::AcqRel);
-        if old & bit != 0 {
+        let stack = chunk / CHUNKS_PER_STACK;
+        let word = &self.words[page].0[stack];
+        if !signal::set(word, chunk % CHUNKS_PER_STACK) {
             return GivenBack::Twice;
         }
+        let is_first_of_block =
+            signal::raise(&self.signals[stack], page) && signal::raise(&self.pending, stack);
         GivenBack::Noted(Noted {
-            all: Bitmap::from_bits(old | bit),
-            is_first_of_block: old == 0 && self.climb(page, stack),
+            all: Bitmap::from_bits(word.load(Ordering::Relaxed)),
+            is_first_of_block,
         })
-    }
-
-    /// Climbs from a word that was turned from zero. Returns whether the last word was too.
-    fn climb(&self, page: usize, stack: usize) -> bool {
-        self.signals[stack].fetch_or(1 << page, Ordering::AcqRel) == 0
-            && self.pending.fetch_or(1 << stack, Ordering::AcqRel) == 0
     }
 
     /// Returns which chunks of the stack of `chunk`, in the run that begins at `page`, were given back and not taken in yet.
@@ -122,9 +107,9 @@ impl RemoteFrees {
         (self.words[page].0.iter()).all(|word| word.load(Ordering::Relaxed) == 0)
     }
 
-    /// Returns whether anything was given back that a call of [`take`](Self::take) would find.
+    /// Returns whether anything was given back that a call of [`take`](Self::take) would find. Behind a message, it is.
     pub(crate) fn has_any(&self) -> bool {
-        self.pending.load(Ordering::Relaxed) != 0
+        self.pending.load(Ordering::SeqCst) != 0
     }
 
     /// Takes all that was given back, calling `each` with page, stack and chunks, which makes them free. Called by the owner.
@@ -132,11 +117,10 @@ impl RemoteFrees {
         for stack in numbers(&self.pending) {
             for page in numbers(&self.signals[stack]) {
                 let word = &self.words[page].0[stack];
-                let mut chunks = word.load(Ordering::Acquire);
-                // As long as the word is not zero, nobody else tells of it. It ends: a live chunk comes back once.
-                while chunks != 0 {
+                let chunks = word.load(Ordering::SeqCst);
+                if chunks != 0 {
                     each(page, stack, Bitmap::from_bits(chunks));
-                    chunks = word.fetch_and(!chunks, Ordering::AcqRel) & !chunks;
+                    word.fetch_and(!chunks, Ordering::AcqRel);
                 }
             }
         }
@@ -155,9 +139,9 @@ impl RemoteFrees {
     }
 }
 
-/// Takes a word, and returns the numbers that were in it.
+/// Lowers all bits of a word, and returns their numbers.
 fn numbers(word: &AtomicU64) -> impl Iterator<Item = usize> + use<> {
-    let mut rest = Bitmap::from_bits(word.swap(0, Ordering::AcqRel));
+    let mut rest = signal::lower_all(word);
     core::iter::from_fn(move || {
         let lowest = rest.lowest()?;
         rest = rest.without_lowest();

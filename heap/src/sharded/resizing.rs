@@ -48,8 +48,8 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
                 return self.resize_in(here, owned, address, old, new);
             }
             // The shard stays entered: a kernel's visit is not interrupted then.
-            Some(_entered) => {
-                let visit = self.shards[here].visits.begin_entered();
+            Some(owned) => {
+                let visit = Visit::of_entered(&owned);
                 self.resize_crossing(here, address, (old, new), &visit)
             }
             None => {

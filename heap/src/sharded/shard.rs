@@ -12,7 +12,7 @@ use crate::sharded::inbox::{Inbox, Taken};
 use crate::sharded::outside_counts::OutsideCounts;
 use crate::sharded::record::{BlockList, RECORD_SIZE};
 use crate::sharded::visits::Visits;
-use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering};
+use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering, is_locked};
 use crate::units::{LONGEST_RUN_PAGES, PAGE_SIZE};
 
 /// Idle blocks that a shard keeps: one, 256 KiB. More than that are of use to all.
@@ -169,6 +169,11 @@ impl<R: RawMutex> Shard<R> {
     /// Waits for the shard's lock and enters.
     pub(crate) fn enter(&self) -> Entered<'_, R> {
         self.owned.lock()
+    }
+
+    /// Returns whether somebody is in, as seen behind the caller's last change of a table.
+    pub(crate) fn is_entered(&self) -> bool {
+        is_locked(&self.owned)
     }
 
     /// Enters, if nobody is in.

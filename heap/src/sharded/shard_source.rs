@@ -12,14 +12,14 @@ use crate::factory_chain::FactoryChain;
 use crate::memory_source::MemorySource;
 use crate::sharded::central::Central;
 use crate::sharded::record::{BlockList, BlockRecord};
-use crate::sharded::shard::Shard;
+use crate::sharded::visitors::Visitors;
 
 /// The source of one shard, while it is entered.
 pub(crate) struct ShardSource<'a, S, R> {
     /// What all shards share.
     pub(crate) central: &'a Central<S, R>,
-    /// All shards: whose visits are waited for.
-    pub(crate) shards: &'a [Shard<R>],
+    /// Whose visits are waited for.
+    pub(crate) visitors: Visitors<'a, R>,
     /// Whether the caller may wait for the lock of the shared part.
     pub(crate) may_wait: bool,
     /// Whether the caller may use the reserve.
@@ -36,13 +36,13 @@ impl<'a, S: MemorySource, R: RawMutex> ShardSource<'a, S, R> {
     /// Creates the source of a shard that has put `put_aside` aside.
     pub(crate) fn new(
         central: &'a Central<S, R>,
-        shards: &'a [Shard<R>],
+        visitors: Visitors<'a, R>,
         (may_wait, is_urgent): (bool, bool),
         put_aside: BlockList,
     ) -> Self {
         Self {
             central,
-            shards,
+            visitors,
             may_wait,
             is_urgent,
             new: Cell::default(),
@@ -65,7 +65,7 @@ impl<'a, S: MemorySource, R: RawMutex> ShardSource<'a, S, R> {
         let mut put_aside = self.put_aside.take();
         if self.may_wait {
             while let Some(block) = put_aside.pop() {
-                self.central.let_go(block, self.shards);
+                self.central.let_go(block, self.visitors);
             }
         }
         put_aside
@@ -107,9 +107,9 @@ unsafe impl<S: MemorySource, R: RawMutex> MemorySource for ShardSource<'_, S, R>
         if !self.may_wait {
             return None;
         }
-        let (block, is_zeroed) = self
-            .central
-            .get(least, self.is_urgent, is_usable, self.shards)?;
+        let (block, is_zeroed) =
+            self.central
+                .get(least, self.is_urgent, is_usable, self.visitors)?;
         self.is_zeroed.set(is_zeroed);
         Self::note(&self.new, block);
         Some(block.for_chain())
@@ -120,7 +120,7 @@ unsafe impl<S: MemorySource, R: RawMutex> MemorySource for ShardSource<'_, S, R>
         let block = unsafe { BlockRecord::before(part.cast()) };
         self.forget_new(block);
         if self.may_wait {
-            self.central.let_go(block, self.shards);
+            self.central.let_go(block, self.visitors);
         } else {
             Self::note(&self.put_aside, block);
         }

@@ -1,39 +1,47 @@
 //! Who is looking at what other shards own, and whether somebody may be.
 //!
-//! Owns two counters a shard: how many contexts are on a *visit*, between looking an address up in the tables that all
-//! shards share and the last touch of what was found there; and whether the one who has entered the shard is, which is the usual case
-//! and costs less. A visit begins with one atomic instruction, nests in any way, waits for nothing, and may be made by any
-//! context, a non-maskable interrupt too.
+//! Owns the *visit*: the time between looking an address up in the tables that all shards share and the last touch of what was found
+//! there. There are two kinds. Usually, the visitor has entered its own shard, and the lock that it holds says that it may be on a visit:
+//! that costs nothing. Else it counts itself in a counter of its shard, by one atomic instruction; this kind nests in any way, waits
+//! for nothing, and may be made by any context, a non-maskable interrupt too.
 //!
 //! # Why a header outlives whoever looks at it
 //!
-//! A free that is right has a chunk that is taken: its block is not empty, so it stays, and goes on staying until the free has set
-//! its last word in the header (the strict tree of [`remote_frees`](crate::sharded::remote_frees)). But a free may be wrong: of a
-//! pointer freed long ago, in a block that is leaving this very moment. The heap promises to find such a one out; so it must
-//! be able to look, and the header must be there. Therefore
+//! A free that is right has a chunk that is taken, so its block is there when it begins. But as soon as its bit is set, the chunk may be
+//! taken in, and the block may be empty and leave, while the free still looks at the words above. And a free may be wrong: of a
+//! pointer freed long ago, in a block that is leaving this very moment. The heap promises to find such a one out; so it must be able
+//! to look, and the header must be there. Therefore
 //!
-//! 1. a visitor counts itself, or says that it is there (a read-modify-write), and then reads the tables;
-//! 2. whoever lets a block or region go takes it out of the tables (a store), and then reads all counters;
-//! 3. only if each of them was seen at zero, its memory goes on to where others may write.
+//! 1. a visitor has taken its shard's lock, or counts itself (a read-modify-write), and then reads the tables;
+//! 2. whoever lets a block or region go takes it out of the tables (a store), and then looks at all shards' locks and counters;
+//! 3. only if each lock was seen free and each counter at zero, its memory goes on to where others may write.
 //!
-//! All four accesses are sequentially consistent. If the reader of step 3 does not see the visitor's count, its read comes
-//! before the count in their one order, and the store of step 2 before that; so the visitor's read of the tables, behind the
-//! count, finds the entry gone. If it sees zero because the visit is over, the release of its end and the acquire
-//! of the read put all that the visitor did before what follows. Either way nobody is in there.
+//! These accesses are sequentially consistent, or have a fence between them. If the look of step 3 does not see the visitor, it comes
+//! before the visitor's step 1 in their one order, and the store of step 2 before that; so the visitor's read of the tables, behind
+//! step 1, finds the entry gone. If it sees nobody because the visit is over, the release of its end and the acquire of the look put
+//! all that the visitor did before what follows. Either way nobody is in there.
 //!
-//! When a counter is not zero, nobody waits: what was to go is put aside, out of the tables, and looked at again later
-//! ([`central`](crate::sharded::central)). Counters need not be zero all at once: what matters is that each was after step 2.
+//! Who lets go has entered a shard itself. It is on no visit then, so that shard's lock is not looked at, but its counter is.
+//!
+//! When somebody may be visiting, nobody waits: what was to go is put aside, out of the tables, and looked at again later
+//! ([`leaving`](crate::sharded::leaving)).
+//!
+//! # The fence behind a lock
+//!
+//! A lock is whatever the user brings, and promises no more than to acquire. On x86-64 every lock among CPUs is taken by an atomic
+//! read-modify-write, which is a full barrier: so there, the fence between taking the lock and reading the tables keeps the
+//! compiler in order and is no instruction. Elsewhere it is one.
 #![forbid(unsafe_code)]
 
-use crate::sync::{AtomicUsize, Ordering, fence_for_model};
+use core::marker::PhantomData;
 
-/// Who of one shard is on a visit.
+use crate::sync::{AtomicUsize, Ordering, fence_behind_lock, fence_for_model};
+
+/// Who of one shard is on a visit without having entered it.
 #[derive(Debug)]
 pub(crate) struct Visits {
     /// How many contexts are.
     counted: AtomicUsize,
-    /// 1 while the one who has entered the shard is: there is one at most, so it need not count.
-    entered: AtomicUsize,
     /// The last round of [`leaving`](crate::sharded::leaving) in which nobody was. Written by whoever has the central lock.
     seen_over: AtomicUsize,
 }
@@ -43,8 +51,8 @@ pub(crate) struct Visits {
 pub(crate) enum Visit<'a> {
     /// One of those that are counted.
     Counted(&'a AtomicUsize),
-    /// That of the one who has entered the shard.
-    Entered(&'a AtomicUsize),
+    /// That of one who has entered its shard, and does not leave it meanwhile.
+    Entered(PhantomData<&'a ()>),
 }
 
 /// Makes the constructor: `const`, but for loom's atomics.
@@ -54,7 +62,6 @@ macro_rules! constructor {
         pub(crate) $($const)? fn new() -> Self {
             Self {
                 counted: AtomicUsize::new(0),
-                entered: AtomicUsize::new(0),
                 seen_over: AtomicUsize::new(0),
             }
         }
@@ -75,46 +82,37 @@ impl Visits {
         Visit::Counted(&self.counted)
     }
 
-    /// Begins the visit of the one who has entered the shard that these are the visits of. Called from nowhere else, and not on such a
-    /// visit. Ends with an ordinary store.
-    #[inline]
-    pub(crate) fn begin_entered(&self) -> Visit<'_> {
-        let before = self.entered.swap(1, Ordering::SeqCst);
-        debug_assert!(before == 0, "one has entered");
-        fence_for_model();
-        Visit::Entered(&self.entered)
-    }
-
-    /// Returns whether nobody is on a visit that began before the caller's last sequentially consistent store.
+    /// Returns whether nobody is on a visit that is counted and began before the caller's last sequentially consistent store.
     pub(crate) fn are_over(&self) -> bool {
         fence_for_model();
-        self.counted.load(Ordering::SeqCst) == 0 && self.entered.load(Ordering::SeqCst) == 0
+        self.counted.load(Ordering::SeqCst) == 0
+    }
+
+    /// Returns whether it was noted that all visits of the shard were over in round `round`.
+    pub(crate) fn were_over_in(&self, round: usize) -> bool {
+        self.seen_over.load(Ordering::Relaxed) == round
+    }
+
+    /// Notes that all visits of the shard were over in round `round`.
+    pub(crate) fn note_over_in(&self, round: usize) {
+        self.seen_over.store(round, Ordering::Relaxed);
     }
 }
 
-impl Visits {
-    /// Returns whether nobody was on a visit at some moment of round `round`, now or when it was asked before. Called by whoever has the
-    /// central lock.
-    pub(crate) fn are_seen_over(&self, round: usize) -> bool {
-        if self.seen_over.load(Ordering::Relaxed) == round {
-            return true;
-        }
-        let are_over = self.are_over();
-        if are_over {
-            self.seen_over.store(round, Ordering::Relaxed);
-        }
-        are_over
+impl<'a> Visit<'a> {
+    /// Begins the visit of one who has entered its shard, by what that lock guards.
+    #[inline(always)]
+    pub(crate) fn of_entered<T>(_guarded: &'a T) -> Self {
+        fence_behind_lock();
+        Self::Entered(PhantomData)
     }
 }
 
 impl Drop for Visit<'_> {
     #[inline]
     fn drop(&mut self) {
-        match self {
-            Self::Counted(counted) => {
-                counted.fetch_sub(1, Ordering::Release);
-            }
-            Self::Entered(entered) => entered.store(0, Ordering::Release),
+        if let Self::Counted(counted) = self {
+            counted.fetch_sub(1, Ordering::Release);
         }
     }
 }

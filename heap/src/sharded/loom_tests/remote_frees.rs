@@ -170,7 +170,7 @@ fn of_frees_of_one_chunk_that_race_one_wins() {
 }
 
 #[test]
-fn of_frees_that_empty_a_stack_one_is_told() {
+fn of_frees_that_empty_a_stack_one_sees_it() {
     loom::model(|| {
         let block = Block::new(&[(1, 0), (1, 1)]);
         let other = Arc::clone(&block);
@@ -178,7 +178,7 @@ fn of_frees_that_empty_a_stack_one_is_told() {
         let given_back = [block.give_back(1), thread.join().expect("no thread panics")];
         let sees_all = |given_back: &&GivenBack| matches!(given_back, GivenBack::Noted(noted) if noted.all == Bitmap::below(2));
         let is_first = |given_back: &&GivenBack| matches!(given_back, GivenBack::Noted(noted) if noted.is_first_of_block);
-        assert_eq!(given_back.iter().filter(sees_all).count(), 1);
+        assert!(given_back.iter().any(|given_back| sees_all(&given_back)));
         assert_eq!(given_back.iter().filter(is_first).count(), 1);
     });
 }

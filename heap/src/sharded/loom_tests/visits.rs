@@ -8,12 +8,13 @@ use std::boxed::Box;
 use std::sync::Arc;
 use std::vec::Vec;
 
+use lock_api::RawMutex;
 use loom::cell::UnsafeCell as Tracked;
 use loom::thread;
 
 use crate::sharded::table::{Entry, Table};
-use crate::sharded::visits::Visits;
-use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
+use crate::sharded::visits::{Visit, Visits};
+use crate::sync::{AtomicPtr, AtomicUsize, Mutex, Ordering, is_locked};
 use crate::units::BLOCK_SIZE;
 
 /// What stands in the table.
@@ -84,9 +85,13 @@ impl Handle {
     }
 }
 
+/// A shard's lock.
+type Lock = Mutex<spin::Mutex<()>, ()>;
+
 /// Entries at two addresses of one place, and who looks at them.
 struct Model {
     table: Table<Handle, 1>,
+    locks: [Lock; 2],
     visits: [Visits; 2],
     first: Handle,
     second: Handle,
@@ -102,6 +107,7 @@ impl Model {
     fn new() -> Arc<Self> {
         let model = Self {
             table: Table::new(),
+            locks: [(); 2].map(|()| Lock::const_new(RawMutex::INIT, ())),
             visits: [Visits::new(), Visits::new()],
             first: Handle::new(0, 1),
             second: Handle::new(BLOCK_SIZE, 2),
@@ -115,10 +121,10 @@ impl Model {
 
     /// Looks `address` up on a visit of shard `shard`, and touches what is there. Returns its header.
     fn look(&self, shard: usize, has_entered: bool, address: usize) -> Option<u32> {
-        let visit = if has_entered {
-            self.visits[shard].begin_entered()
-        } else {
-            self.visits[shard].begin()
+        let entered = has_entered.then(|| self.locks[shard].lock());
+        let visit = match &entered {
+            Some(guard) => Visit::of_entered(guard),
+            None => self.visits[shard].begin(),
         };
         let mut entries = self.table.entries(address, &visit);
         let entry = entries.find(|entry| entry.address() == address)?;
@@ -132,7 +138,8 @@ impl Model {
     }
 
     fn visits_are_over(&self) -> bool {
-        self.visits.iter().all(Visits::are_over)
+        let are_free = self.locks.iter().all(|lock| !is_locked(lock));
+        are_free && self.visits.iter().all(Visits::are_over)
     }
 }
 
