@@ -5,6 +5,12 @@ use crate::world::{REGION, misuses, model, on, on_without_waiting, wait};
 /// Bytes of an object.
 const SIZE: usize = 1 << 10;
 
+/// Bytes of an object that has a stack of its own in a small heap.
+const LARGE: usize = 16 << 10;
+
+/// Bytes of an object that takes most of a block.
+const PAGES: usize = 160 << 10;
+
 #[test]
 fn the_last_free_while_the_owner_trims() {
     model(1, |world| {
@@ -90,6 +96,46 @@ fn a_region_that_two_free() {
         world.free_unused(region);
         wait(other);
         assert_eq!(misuses().len(), 1);
+        world.finish();
+    });
+}
+
+#[test]
+fn a_region_whose_owner_may_not_wait_either() {
+    model(1, |world| {
+        let region = world.allocate(REGION);
+        let other = on_without_waiting(1, &world, move |world| world.free(region));
+        let owner = on_without_waiting(0, &world, |world| {
+            if let Some(object) = world.try_allocate(LARGE) {
+                world.free(object);
+            }
+        });
+        wait(other);
+        wait(owner);
+        assert_eq!(misuses(), []);
+        world.finish();
+    });
+}
+
+#[test]
+fn a_block_while_it_is_taken_in() {
+    model(2, |world| {
+        let (mine, object) = (world.allocate(PAGES), world.allocate(PAGES));
+        // An empty stack stays in the block of the object. The shard keeps one idle block, the one with more room: so the other one
+        // goes as soon as it is empty.
+        let stack = world.allocate(LARGE);
+        world.free(stack);
+        world.free(mine);
+        let other = on(1, &world, move |world| {
+            world.free(object);
+            // It may be that very block by now.
+            let another = world.allocate(PAGES);
+            world.free(another);
+        });
+        let mine = world.allocate(PAGES / 2);
+        world.free(mine);
+        wait(other);
+        assert_eq!(misuses(), []);
         world.finish();
     });
 }

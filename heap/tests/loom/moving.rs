@@ -5,6 +5,9 @@ use crate::world::{misuses, model, on, wait};
 /// Bytes of an object that has a stack of its own in a small heap.
 const LARGE: usize = 16 << 10;
 
+/// Bytes of an object that takes most of a block.
+const PAGES: usize = 160 << 10;
+
 #[test]
 fn a_free_while_a_block_is_taken_over() {
     model(1, |world| {
@@ -126,6 +129,25 @@ fn a_shard_starves_while_another_one_trims() {
         world.free(object);
         world.heap.trim();
         wait(other);
+        assert_eq!(misuses(), []);
+        world.finish();
+    });
+}
+
+#[test]
+fn who_takes_over_finds_what_was_freed_before() {
+    model(2, |world| {
+        let (object, stays) = (world.allocate(PAGES), world.allocate(LARGE));
+        let other = on(1, &world, move |world| world.free(object));
+        let taker = on(1, &world, move |world| world.heap.take_over(0));
+        wait(other);
+        // A taker whose own shard is busy takes nothing.
+        let blocks = if wait(taker) == 0 { 2 } else { 1 };
+        world.go_to(1);
+        let again = world.allocate(PAGES);
+        assert_eq!(world.pieces_out(), blocks, "where there is room");
+        world.free(again);
+        world.free(stays);
         assert_eq!(misuses(), []);
         world.finish();
     });

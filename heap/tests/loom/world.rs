@@ -255,11 +255,12 @@ impl World {
         self.heap.trim();
         let statistics = self.heap.statistics();
         assert_eq!((statistics.live(), statistics.bytes_used), (0, 0));
-        assert_eq!(
-            self.heap.with_source(Source::pieces_out),
-            0,
-            "not all went back"
-        );
+        assert_eq!(self.pieces_out(), 0, "not all went back");
+    }
+
+    /// Returns how many blocks and regions the heap has of the source.
+    pub(crate) fn pieces_out(&self) -> usize {
+        self.heap.with_source(Source::pieces_out)
     }
 
     /// Says which CPU the caller is on from now on.
