@@ -68,14 +68,15 @@ host-test: ## Runs the tests that need no kernel
 kernel-test: ## Runs the tests in the kernel, in QEMU; TESTS=heap chooses
 	@$(with_toolchain); exec cargo test $(if $(TESTS),-- $(TESTS))
 
-.PHONY: asan valgrind miri loom msrv features
+.PHONY: asan tsan valgrind miri loom msrv features
 asan: ## Runs the heap's tests under the address sanitizer
+tsan: ## Runs the heap's tests with threads under the thread sanitizer
 valgrind: ## Runs a part of the heap's tests under valgrind
 miri: ## Runs a part of the heap's tests in Miri, for undefined behaviour
 loom: ## Runs models of many CPUs, in every order of events; MUTANTS=1 breaks the heap on purpose, and sees that found
 msrv: ## Builds the heap with the oldest Rust that it promises to build with
 features: ## Runs the heap's tests with every feature alone and with all
-asan valgrind miri msrv features:
+asan tsan valgrind miri msrv features:
 	@$(with_toolchain); exec boot/proofs.sh $@
 loom:
 	@$(with_toolchain); $(if $(PREEMPTIONS),LOOM_MAX_PREEMPTIONS='$(PREEMPTIONS)') \

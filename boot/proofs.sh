@@ -3,6 +3,7 @@
 # toolchain of the set-up first on PATH.
 #
 #   boot/proofs.sh asan       under the address sanitizer: every read and write of the tests is one of live memory
+#   boot/proofs.sh tsan       those with threads under the thread sanitizer: whatever two threads touch is in an order, or atomic
 #   boot/proofs.sh valgrind   a part of them under valgrind: nothing uninitialised is used to decide or to address
 #   boot/proofs.sh miri       a part of them in Miri: no undefined behaviour, and every pointer keeps its provenance
 #   boot/proofs.sh loom       models of what CPUs do to each other, in every order of events that loom knows; with
@@ -45,6 +46,20 @@ asan() {
     # what the heap loses they count themselves.
     ASAN_OPTIONS=allocator_may_return_null=1:detect_leaks=0 RUSTFLAGS=-Zsanitizer=address \
         heap_test target/asan --target "$host" --all-features --no-fail-fast --lib "${tests[@]}"
+}
+
+# The standard library is built for it too: its locks would order nothing otherwise.
+tsan() {
+    local sysroot
+    sysroot=$(rustc --print sysroot)
+    if ! compgen -G "$sysroot/lib/rustlib/$host/lib/librustc*_rt.tsan.a" >/dev/null; then
+        skip "this Rust comes without the thread sanitizer; rustup's nightly has it"
+        return
+    fi
+    # One way to panic for all, or the library is there twice.
+    RUSTFLAGS=-Zsanitizer=thread CARGO_PROFILE_DEV_PANIC=unwind \
+        heap_test target/tsan -Zbuild-std --target "$host" --no-fail-fast \
+        --test sharded_threads --test cache_threads --test global
 }
 
 # The tests that are quick there: the unit tests have next to no memory, random programs have all kinds of it.
@@ -126,9 +141,9 @@ features() {
 
 cd "$root" || exit 2
 case ${1:-} in
-    asan | valgrind | miri | loom | msrv | features) "$1" ;;
+    asan | tsan | valgrind | miri | loom | msrv | features) "$1" ;;
     *)
-        echo "proofs: write \`boot/proofs.sh asan\`, \`valgrind\`, \`miri\`, \`loom\`, \`msrv\` or \`features\`" >&2
+        echo "proofs: write \`boot/proofs.sh asan\`, \`tsan\`, \`valgrind\`, \`miri\`, \`loom\`, \`msrv\` or \`features\`" >&2
         exit 2
         ;;
 esac

@@ -68,7 +68,7 @@ if [ "${1:-}" != host ]; then
     step kernel-without-8254 env STACK_ALLOC_QEMUFLAGS='-machine pit=off' cargo test -- boot
     step kernel-without-apic env STACK_ALLOC_QEMUFLAGS='-cpu qemu64,-apic' cargo test -- boot interrupts
     step kernel-smp smp_test
-    for proof in features msrv asan valgrind miri; do
+    for proof in features msrv asan tsan valgrind miri; do
         step "$proof" boot/proofs.sh "$proof"
     done
     # `make loom` has no bound.
