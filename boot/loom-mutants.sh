@@ -198,12 +198,27 @@ breaks "an entry stays in the middle of its list" $f \
 # --- Blocks and regions that go -----------------------------------------------------------------------------------------
 
 f=sharded/central.rs
-breaks "a block goes on while it is visited" $f \
-    'if writer.leaving.is_empty() || !visits_are_over(shards) {' 'if writer.leaving.is_empty() {'
-breaks "a block goes on though one shard's visits are not over" $f \
+breaks "a block that goes stays in the table" $f \
+    'if was_open {' 'if was_open && false {'
+breaks "a region goes on though one shard's visits are not over" $f \
     'shards.iter().all(' 'shards.iter().any('
 breaks "a double free is forgotten with its block" $f \
     'if let Some(misuse) = found_too_late(block) {' 'if let Some(misuse) = found_too_late(block).filter(|_| false) {'
+
+f=sharded/leaving.rs
+breaks "a block goes on while it is visited" $f \
+    'if !self.is_over {
+            return None;' 'if false {
+            return None;'
+breaks "a block goes on though one shard's visits are not over" $f \
+    'seen.count() == shards.len()' 'seen.count() > 0'
+breaks "blocks that leave later go on with the first" $f \
+    'self.second.push(block)' 'self.first.push(block)'
+breaks "the next blocks go on without a look" $f \
+    'self.first = core::mem::take(&mut self.second);
+            self.begin_round();' 'self.first = core::mem::take(&mut self.second);'
+breaks "what was seen for some blocks counts for the next" $f \
+    'self.round = self.round.wrapping_add(1);' 'self.round = 1;'
 
 f=regions.rs
 breaks "a region that was given back is given back once more" $f \

@@ -139,3 +139,39 @@ fn a_block_while_it_is_taken_in() {
         world.finish();
     });
 }
+
+#[test]
+fn a_late_free_while_two_blocks_go_on() {
+    model(2, |world| {
+        let (late, object) = (world.allocate(PAGES), world.allocate(PAGES));
+        world.free(late);
+        let other = on(1, &world, move |world| {
+            world.free_unused(late);
+            misuses().len()
+        });
+        world.free(object);
+        world.heap.trim();
+        assert_eq!(wait(other), 1);
+        world.finish();
+    });
+}
+
+#[test]
+fn two_late_frees_while_two_blocks_go_on() {
+    model(2, |world| {
+        let (one, two) = (world.allocate(PAGES), world.allocate(PAGES));
+        world.free(one);
+        world.free(two);
+        let other = on(1, &world, move |world| {
+            world.free_unused(one);
+            world.free_unused(two);
+            misuses().len()
+        });
+        world.heap.trim();
+        // It may be the block of either.
+        let again = world.allocate(LARGE);
+        world.free(again);
+        assert_eq!(wait(other), 2);
+        world.finish();
+    });
+}
