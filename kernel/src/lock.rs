@@ -71,13 +71,13 @@ pub(crate) use named_lock;
 /// waits.
 ///
 /// What may a CPU wait for while another one spins here with interrupts masked, and so answers no interrupt? Not for an
-/// interrupt to be handled there: that is [`cpu::call`](crate::cpu::call)'s, which is refused where interrupts are masked. For
-/// an NMI to be handled, it may: see [`cpu::translations`](crate::cpu::translations).
+/// interrupt to be handled there: that is [`cpu::call`]'s, which is refused where interrupts are masked. For
+/// an NMI to be handled, it may: see [`cpu::translations`].
 ///
 /// To take it costs one atomic instruction, to release it one ordinary write.
 ///
 /// # Invariants
-/// - `state` is [`FREE`], or what [`taken`] gave on the CPU of the holder; only the holder makes it [`FREE`] again.
+/// - `state` is `FREE`, or what `taken` gave on the CPU of the holder; only the holder makes it `FREE` again.
 #[derive(Debug)]
 pub struct MaskingLock<W> {
     /// Who holds the lock, and the interrupt flag as the holder found it.

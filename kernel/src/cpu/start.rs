@@ -1,6 +1,6 @@
 //! Starting the other CPUs: what the one that booted does for it.
 //!
-//! The firmware's table of processors ([`madt`](crate::acpi::madt)) says which there are. One after the other is
+//! The firmware's table of processors ([`madt`](mod@crate::acpi::madt)) says which there are. One after the other is
 //! told to start, and comes up by itself:
 //!
 //! ```text

@@ -3,8 +3,8 @@
 //! Each CPU has a context of its own, the idle one, which it is in when no task is ready: it sleeps there until an interrupt. So a
 //! task that waits is left, always, and free to go on where there is room.
 //!
-//! A switch is two halves. [`switch_to`] runs in the old context; the new one, whether it was left before or is new, begins
-//! with [`switched`], which says what becomes of the old one: see [`life`](super::life) for why that cannot be said
+//! A switch is two halves. `switch_to` runs in the old context; the new one, whether it was left before or is new, begins
+//! with `switched`, which says what becomes of the old one: see [`life`](super::life) for why that cannot be said
 //! earlier. Interrupts are masked from the choice of the next task to the end of `switched`, so nothing comes in between on
 //! this CPU; and no lock is held across, so nobody waits for a context that does not run.
 //!
