@@ -1,7 +1,7 @@
 //! A lock for tests, in which another CPU comes in between at the last moment.
 
+use core::cell::RefCell;
 use std::boxed::Box;
-use std::cell::RefCell;
 
 use lock_api::{GuardSend, RawMutex};
 
@@ -20,7 +20,6 @@ pub(super) struct InterruptibleLock(spin::Mutex<()>);
 
 // SAFETY: it is the lock inside.
 unsafe impl RawMutex for InterruptibleLock {
-    #[expect(clippy::declare_interior_mutable_const, reason = "so it is declared")]
     const INIT: Self = Self(RawMutex::INIT);
 
     type GuardMarker = GuardSend;

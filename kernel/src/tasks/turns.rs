@@ -14,7 +14,7 @@
 //!
 //! **Locks.** Each queue has its own, held for one push or pop; no one holds two. How long a queue is can be read without it.
 //!
-//! **Nobody sleeps while a task waits**, for long: see [`Resting`]. (Should a CPU lose the race for tasks again and again, it rests with
+//! **Nobody sleeps while a task waits**, for long: see `Resting`. (Should a CPU lose the race for tasks again and again, it rests with
 //! some still waiting: until its next tick.)
 #![forbid(unsafe_code)]
 

@@ -1,8 +1,8 @@
+use core::cell::Cell;
+use core::sync::atomic::AtomicBool;
 use std::boxed::Box;
-use std::cell::Cell;
 use std::collections::HashSet;
 use std::rc::Rc;
-use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::vec::Vec;
 
