@@ -162,7 +162,7 @@ fn found_too_late(block: BlockRecord) -> Option<Misuse> {
         return None;
     }
     let mut first = None;
-    (block.remote_frees).take(|page, _, _| first = first.or(Some(page)));
+    let _ = (block.remote_frees).take(usize::MAX, |page, _, _| first = first.or(Some(page)));
     let address = block.window() + first? * PAGE_SIZE;
     Some(Misuse {
         kind: MisuseKind::GoneBack,

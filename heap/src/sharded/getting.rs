@@ -16,16 +16,12 @@ use crate::current_cpu::CurrentCpu;
 use crate::factory_chain::FactoryChain;
 use crate::memory_source::MemorySource;
 use crate::run::Memory;
-use crate::sharded::giving_back::MOST_MESSAGES_AT_ONCE;
-use crate::sharded::inbox::PLACES;
+use crate::sharded::giving_back::MOST_ROUNDS;
 use crate::sharded::shard::{Entered, Owned, Shard};
 use crate::sharded::shard_source::ShardSource;
 use crate::sharded::visitors::Visitors;
 use crate::sharded_allocator::{ShardedAllocator, record_of};
 use crate::size_class::{Placement, placement};
-
-/// Messages that a shard looks at before it asks for more memory.
-const MOST_MESSAGES: usize = 4;
 
 /// How often it is looked whether visits are over, before the answer is null. (Loom tries every order of each look.)
 const MOST_LOOKS: usize = if cfg!(loom) { 2 } else { 1000 };
@@ -109,15 +105,10 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
         layout: Layout,
         is_urgent: bool,
     ) -> Option<Memory> {
-        for _ in 0..MOST_MESSAGES {
-            if !self.take_in_message(index, owned) {
-                break;
-            }
-            if let Some(chunk) = owned.chain.chunk_for(layout) {
-                return Some(chunk);
-            }
+        self.take_in(index, owned);
+        if let Some(chunk) = owned.chain.chunk_for(layout) {
+            return Some(chunk);
         }
-        self.finish_leaving(index, owned);
         let memory = self.work(index, owned, is_urgent, |chain, source| {
             chain.allocate(layout, source)
         })?;
@@ -189,8 +180,8 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
     /// Makes what shards keep idle everybody's: blocks for the pool, or if a region is wanted for the source.
     fn give_up_idle(&self, layout: Layout) {
         for index in 0..SHARDS {
-            // As often as it takes to look at every message that there can be.
-            let mut rounds = 0..PLACES / MOST_MESSAGES_AT_ONCE;
+            // As often as it takes to take in everything that there can be.
+            let mut rounds = 0..MOST_ROUNDS;
             while rounds.next().is_some() && self.give_up_idle_of(index) {}
         }
         if !matches!(placement(layout), Placement::Chunk(_)) {
@@ -201,10 +192,11 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
     /// Makes what shard `index` keeps idle everybody's, as far as it was told what others gave back. Returns whether it may have been told
     /// of more.
     pub(crate) fn give_up_idle_of(&self, index: usize) -> bool {
-        let Some(mut owned) = Self::enter_if_possible(&self.shards[index]) else {
+        let enter = || Self::enter_if_possible(&self.shards[index]);
+        let may_have_more = self.take_in_all_of(index, enter);
+        let Some(mut owned) = enter() else {
             return false;
         };
-        let may_have_more = self.take_in_messages(index, &mut owned);
         while self.work(index, &mut owned, false, |chain, source| {
             chain.trim_one(source)
         }) {}

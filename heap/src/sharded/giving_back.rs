@@ -19,21 +19,43 @@ use crate::regions::Region;
 use crate::run::{Run, RunKind};
 use crate::sharded::central::Blocks;
 use crate::sharded::finding::Found;
+use crate::sharded::inbox::PLACES;
 use crate::sharded::looking::{place_in, says_more};
 use crate::sharded::record::BlockRecord;
-use crate::sharded::remote_frees::GivenBack;
+use crate::sharded::remote_frees::{GivenBack, Rest};
 use crate::sharded::shard::{Entered, Owned};
 use crate::sharded::visits::Visit;
 use crate::sharded_allocator::ShardedAllocator;
-use crate::size_class::{ClassIndex, SMALLEST_CHUNK};
+use crate::size_class::{ClassIndex, SMALLEST_CHUNK, STACKS_PER_RUN};
 use crate::sync::show_to_model;
-use crate::units::{CHUNKS_PER_STACK, PAGE_SIZE};
+use crate::units::{CHUNKS_PER_STACK, PAGE_SIZE, PAGES_PER_BLOCK};
 
-/// Messages that are taken in at once for an owner who does not look, or before memory is given up.
-pub(crate) const MOST_MESSAGES_AT_ONCE: usize = 64;
+/// Stacks, or runs, of which a shard takes in what was given back, for each time that it is entered: interrupts may be masked meanwhile.
+const MOST_STACKS: usize = 8;
+
+/// Messages that it looks at in vain meanwhile, at most.
+const MOST_MESSAGES: usize = 4;
+
+/// How often a shard is entered at most to take in for an owner who does not look, or before memory is given up.
+const MOST_ENTRIES: usize = 256;
+
+/// How often that has to be done to look at everything that there can be.
+pub(crate) const MOST_ROUNDS: usize =
+    (PLACES * PAGES_PER_BLOCK * STACKS_PER_RUN).div_ceil(MOST_STACKS * MOST_ENTRIES);
 
 /// Regions that are given back to the source in one go.
 const MOST_LEAVING: usize = 4;
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Looked {
+    /// There is none.
+    NoMessage,
+    /// Nothing is left of what it was about, or it was a region, or somebody else's.
+    Elsewhere,
+    /// Objects were taken in.
+    TakenIn,
+}
 
 /// An object that was given back to its owner.
 #[derive(Clone, Copy, Debug)]
@@ -139,7 +161,7 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
                 let all = Self::given_back_beside(run, chunk).with(free);
                 let is_emptied = all.contains_all(chunks_of_stack(class, run, stack));
                 if is_emptied && self.shards[here].shared.note_emptied() && C::may_wait() {
-                    self.take_in_messages(here, &mut owned);
+                    return self.take_in_for(here, false, Some(owned));
                 }
             }
         }
@@ -168,8 +190,7 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
             Some(mut owned) => {
                 count(&mut owned, crossed, layout.size());
                 if crossed.owner == here && crossed.is_due && C::may_wait() {
-                    self.take_in_messages(here, &mut owned);
-                    return self.leave(owned);
+                    return self.take_in_for(here, crossed.is_region, Some(owned));
                 }
             }
             None => {
@@ -181,21 +202,22 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
             }
         }
         if crossed.is_due && C::may_wait() {
-            self.take_in_for(crossed);
+            self.take_in_for(crossed.owner, crossed.is_region, None);
         }
     }
 
-    /// Takes in for its owner what was given back.
-    fn take_in_for(&self, crossed: Crossed) {
-        let shard = &self.shards[crossed.owner];
-        let owned = if crossed.is_region {
-            Some(shard.enter())
-        } else {
-            shard.try_enter()
-        };
-        if let Some(mut owned) = owned {
-            self.take_in_messages(crossed.owner, &mut owned);
-            self.leave(owned);
+    /// Takes in for shard `index` what was given back to it. `entered` is that shard, if it was entered. While somebody else is in, it is
+    /// waited for, or left at that.
+    fn take_in_for(&self, index: usize, waits: bool, mut entered: Option<Entered<'_, R>>) {
+        let shard = &self.shards[index];
+        let may_have_more = self.take_in_all_of(index, || {
+            (entered.take()).or_else(|| match waits {
+                true => Some(shard.enter()),
+                false => shard.try_enter(),
+            })
+        });
+        if may_have_more {
+            shard.shared.note_due();
         }
     }
 
@@ -271,34 +293,60 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
         })
     }
 
-    /// Takes in what others gave back to shard `index`, which was entered: as many messages as are looked at in one go. Returns whether
-    /// there may be more.
-    pub(crate) fn take_in_messages(&self, index: usize, owned: &mut Owned) -> bool {
-        let mut messages = 0..MOST_MESSAGES_AT_ONCE;
-        let may_have_more = messages.all(|_| self.take_in_message(index, owned));
-        let has_finished = self.finish_leaving(index, owned);
-        may_have_more || has_finished
-    }
-
-    /// Takes in what one message to shard `index`, which was entered, is about: a block, usually. `false` when there is no message.
-    pub(crate) fn take_in_message(&self, index: usize, owned: &mut Owned) -> bool {
-        let shared = &self.shards[index].shared;
-        let Some(place) = shared.inbox.take(&mut owned.messages) else {
-            return false;
-        };
-        shared.forget_emptied();
-        self.take_in_block(index, owned, place);
-        if C::may_wait() {
-            self.take_in_region(index, owned, place);
-        } else if self.region_to_take_in(index, place).is_some() {
-            shared.inbox.post(place);
-            return false;
+    /// Takes in what others gave back to shard `index`, a little for each time that `enter` enters it: in between, interrupts come in.
+    /// Returns whether there may be more, because that was often enough, or because it was not entered.
+    pub(crate) fn take_in_all_of<'a>(
+        &'a self,
+        index: usize,
+        mut enter: impl FnMut() -> Option<Entered<'a, R>>,
+    ) -> bool {
+        for _ in 0..MOST_ENTRIES {
+            let Some(mut owned) = enter() else {
+                return true;
+            };
+            let may_have_more = self.take_in(index, &mut owned);
+            self.leave(owned);
+            if !may_have_more {
+                return false;
+            }
         }
         true
     }
 
-    /// Takes in what others gave back of a block at `place`. Messages for others are passed on.
-    fn take_in_block(&self, index: usize, owned: &mut Owned, place: usize) {
+    /// Takes in a little of what others gave back to shard `index`, which was entered: of a few stacks of one block, and a few regions.
+    /// Returns whether there may be more.
+    pub(crate) fn take_in(&self, index: usize, owned: &mut Owned) -> bool {
+        let mut messages = (0..MOST_MESSAGES).map(|_| self.take_in_message(index, owned));
+        let may_have_more =
+            messages.find(|looked| *looked != Looked::Elsewhere) != Some(Looked::NoMessage);
+        let has_finished = self.finish_leaving(index, owned);
+        may_have_more || has_finished
+    }
+
+    /// Takes in what one message to shard `index`, which was entered, is about: a few stacks of a block, usually.
+    fn take_in_message(&self, index: usize, owned: &mut Owned) -> Looked {
+        let shared = &self.shards[index].shared;
+        let Some(place) = shared.inbox.take(&mut owned.messages) else {
+            return Looked::NoMessage;
+        };
+        shared.forget_emptied();
+        let has_taken = self.take_in_block(index, owned, place);
+        if C::may_wait() {
+            self.take_in_region(index, owned, place);
+        } else if self.region_to_take_in(index, place).is_some() {
+            shared.inbox.post(place);
+            return Looked::NoMessage;
+        }
+        if has_taken {
+            Looked::TakenIn
+        } else {
+            Looked::Elsewhere
+        }
+    }
+
+    /// Takes in what others gave back of a block at `place`, of a few stacks; returns whether there is such a block. Messages for others
+    /// are passed on.
+    fn take_in_block(&self, index: usize, owned: &mut Owned, place: usize) -> bool {
         let visit = self.shards[index].visits.begin();
         let mut has_taken = false;
         for block in self.central.blocks.entries_at(place, &visit) {
@@ -308,7 +356,9 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
             match (block.owner(), block.block()) {
                 (Some(owner), Some(header)) if owner == index && !has_taken => {
                     has_taken = true;
-                    self.take_in_words(index, owned, block, header);
+                    if self.take_in_stacks(index, owned, block, header) == Rest::Some {
+                        self.shards[index].shared.inbox.post(place);
+                    }
                 }
                 // One block at a time; and one that has gone on to another shard is that one's business.
                 (Some(owner), _) => self.shards[owner].shared.inbox.post(place),
@@ -319,14 +369,21 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
         if C::may_wait() {
             self.central.settle_if_any(self.visitors(Some(index)));
         }
+        has_taken
     }
 
-    /// Takes in what others gave back of `block`, which shard `index` has. Called on a visit: the record stays, whatever becomes of
-    /// the block.
-    fn take_in_words(&self, index: usize, owned: &mut Owned, block: BlockRecord, header: Block) {
-        let misuse = self.work(index, owned, false, |chain, source| {
+    /// Takes in what others gave back of `block`, which shard `index` has, of a few stacks. Called on a visit: the record stays, whatever
+    /// becomes of the block.
+    fn take_in_stacks(
+        &self,
+        index: usize,
+        owned: &mut Owned,
+        block: BlockRecord,
+        header: Block,
+    ) -> Rest {
+        let (rest, misuse) = self.work(index, owned, false, |chain, source| {
             let mut misuse = None;
-            block.remote_frees.take(|page, stack, chunks| {
+            let rest = block.remote_frees.take(MOST_STACKS, |page, stack, chunks| {
                 let wrong = chain.take_in(header, (page, stack), chunks, source);
                 if let Some(bit) = wrong.lowest() {
                     let class = class_at(header, page);
@@ -335,9 +392,10 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
                     misuse = Some(found_late(class, stack * CHUNKS_PER_STACK + bit, address));
                 }
             });
-            misuse
+            (rest, misuse)
         });
         owned.misuse = owned.misuse.or(misuse);
+        rest
     }
 
     /// Returns a region at `place` that was given back to shard `index`.

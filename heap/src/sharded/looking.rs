@@ -166,15 +166,7 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
 
     /// Takes in everything that was given back to shard `index`.
     fn take_in_all(&self, index: usize) {
-        loop {
-            let mut owned = self.shards[index].enter();
-            let has_taken = self.take_in_message(index, &mut owned);
-            let has_finished = self.finish_leaving(index, &mut owned);
-            self.leave(owned);
-            if !has_taken && !has_finished {
-                break;
-            }
-        }
+        while self.take_in_all_of(index, || Some(self.shards[index].enter())) {}
     }
 
     /// Takes in everything that was given back to shard `index`, and lets its idle blocks go.

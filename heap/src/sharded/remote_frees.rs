@@ -17,7 +17,10 @@
 //! A free whose bit is set may be taken in at once, through a bit above that somebody else has raised, and its block may then be empty
 //! and leave. What keeps the record there while the free looks above is its [visit](crate::sharded::visits).
 //!
-//! Cost: a free one to three atomic instructions, usually one; taking in one a word, and at most 4 + 256 words.
+//! The owner does not always take everything: that would be long. What it has lowered and not followed it raises again, as a free would.
+//!
+//! Cost: a free one to three atomic instructions, usually one; taking in one a word of as many stacks as are asked for, and at most 7
+//! more.
 #![forbid(unsafe_code)]
 
 use crate::bitmap::Bitmap;
@@ -59,6 +62,16 @@ pub(crate) struct Noted {
     pub(crate) all: Bitmap,
     /// The owner has to be told that this block has something for him.
     pub(crate) is_first_of_block: bool,
+}
+
+/// What is left in a tree by the owner who took something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "the owner has to remind himself of what is left"]
+pub(crate) enum Rest {
+    /// Nothing that he found.
+    None,
+    /// Something.
+    Some,
 }
 
 impl RemoteFrees {
@@ -112,17 +125,39 @@ impl RemoteFrees {
         self.pending.load(Ordering::SeqCst) != 0
     }
 
-    /// Takes all that was given back, calling `each` with page, stack and chunks, which makes them free. Called by the owner.
-    pub(crate) fn take(&self, mut each: impl FnMut(usize, usize, Bitmap)) {
-        for stack in numbers(&self.pending) {
-            for page in numbers(&self.signals[stack]) {
-                let word = &self.words[page].0[stack];
-                let chunks = word.load(Ordering::SeqCst);
-                if chunks != 0 {
-                    each(page, stack, Bitmap::from_bits(chunks));
-                    word.fetch_and(!chunks, Ordering::AcqRel);
-                }
+    /// Takes what was given back, of at most `most` stacks, calling `each` with page, stack and chunks, which makes them free. Called by
+    /// the owner.
+    pub(crate) fn take(&self, most: usize, mut each: impl FnMut(usize, usize, Bitmap)) -> Rest {
+        let mut words = 0..most;
+        let mut stacks = signal::lower_all(&self.pending);
+        while let Some(stack) = stacks.lowest() {
+            let mut pages = signal::lower_all(&self.signals[stack]);
+            while let Some(page) = pages.lowest().filter(|_| words.next().is_some()) {
+                self.take_word(page, stack, &mut each);
+                pages = pages.without_lowest();
             }
+            if !pages.is_empty() {
+                return self.put_back(stacks, stack, pages);
+            }
+            stacks = stacks.without_lowest();
+        }
+        Rest::None
+    }
+
+    /// Raises `pages` again, which were lowered of stack `stack`, and `stacks`, of which that is one: the lower word first.
+    fn put_back(&self, stacks: Bitmap, stack: usize, pages: Bitmap) -> Rest {
+        signal::raise_all(&self.signals[stack], pages);
+        signal::raise_all(&self.pending, stacks);
+        Rest::Some
+    }
+
+    /// Takes what was given back of one stack.
+    fn take_word(&self, page: usize, stack: usize, each: &mut impl FnMut(usize, usize, Bitmap)) {
+        let word = &self.words[page].0[stack];
+        let chunks = word.load(Ordering::SeqCst);
+        if chunks != 0 {
+            each(page, stack, Bitmap::from_bits(chunks));
+            word.fetch_and(!chunks, Ordering::AcqRel);
         }
     }
 }
@@ -137,14 +172,4 @@ impl RemoteFrees {
             word.with_mut(|_| {});
         }
     }
-}
-
-/// Lowers all bits of a word, and returns their numbers.
-fn numbers(word: &AtomicU64) -> impl Iterator<Item = usize> + use<> {
-    let mut rest = signal::lower_all(word);
-    core::iter::from_fn(move || {
-        let lowest = rest.lowest()?;
-        rest = rest.without_lowest();
-        Some(lowest)
-    })
 }

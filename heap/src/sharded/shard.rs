@@ -93,6 +93,11 @@ impl SharedPart {
         self.emptied.fetch_add(1, Ordering::Relaxed) + 1 >= MOST_EMPTIED
     }
 
+    /// Notes that not all of what others emptied was taken in: whoever empties the next stack goes on with it.
+    pub(crate) fn note_due(&self) {
+        self.emptied.store(MOST_EMPTIED, Ordering::Relaxed);
+    }
+
     /// Notes that what others emptied is being taken in.
     pub(crate) fn forget_emptied(&self) {
         if self.emptied.load(Ordering::Relaxed) > 0 {

@@ -40,6 +40,12 @@ pub(crate) fn raise(word: &AtomicU64, number: usize) -> bool {
     !is_raised && set(word, number)
 }
 
+/// Raises bits of `word`, whether they are raised or not.
+pub(crate) fn raise_all(word: &AtomicU64, bits: Bitmap) {
+    word.fetch_or(bits.bits(), Ordering::SeqCst);
+    fence_for_model();
+}
+
 /// Lowers bit `number` of `word`; behind it, what is below is looked at.
 #[inline]
 pub(crate) fn lower(word: &AtomicU64, number: usize) {

@@ -9,7 +9,7 @@ use loom::thread;
 
 use crate::bitmap::Bitmap;
 use crate::sharded::inbox::{Inbox, Taken};
-use crate::sharded::remote_frees::{GivenBack, Noted, RemoteFrees};
+use crate::sharded::remote_frees::{GivenBack, Noted, RemoteFrees, Rest};
 use crate::units::CHUNKS_PER_STACK;
 
 /// A chunk: the first page of its run, its number, and what its user wrote there.
@@ -80,13 +80,13 @@ impl Block {
         assert_ne!(self.give_back(index), GivenBack::Twice);
     }
 
-    /// Takes what there is a message of, and uses it. Called by the owner. Returns the chunks.
-    fn take_if_told(&self) -> Vec<usize> {
+    /// Takes what there is a message of, of at most `most` stacks, and uses it. Called by the owner. Returns the chunks.
+    fn take_if_told(&self, most: usize) -> Vec<usize> {
         let mut all = Vec::new();
         if self.inbox.take(&mut Taken::none()).is_none() {
             return all;
         }
-        self.frees().take(|page, stack, chunks: Bitmap| {
+        let rest = self.frees().take(most, |page, stack, chunks: Bitmap| {
             for (index, chunk) in self.chunks.iter().enumerate() {
                 let is_there = chunk.page == page
                     && chunk.number / CHUNKS_PER_STACK == stack
@@ -101,6 +101,9 @@ impl Block {
                 }
             }
         });
+        if rest == Rest::Some {
+            self.inbox.post(0);
+        }
         all
     }
 
@@ -118,6 +121,16 @@ fn nothing_is_lost(
     frees: &'static [&'static [usize]],
     takes: usize,
 ) {
+    nothing_is_lost_piecewise(chunks, frees, takes, usize::MAX);
+}
+
+/// The same, where the owner takes in at most `most` stacks at a time.
+fn nothing_is_lost_piecewise(
+    chunks: &'static [(usize, usize)],
+    frees: &'static [&'static [usize]],
+    takes: usize,
+    most: usize,
+) {
     loom::model(move || {
         let block = Block::new(chunks);
         let threads: Vec<_> = frees
@@ -129,7 +142,7 @@ fn nothing_is_lost(
             .collect();
         let mut taken = Vec::new();
         for _ in 0..takes {
-            taken.extend(block.take_if_told());
+            taken.extend(block.take_if_told(most));
             if taken.len() == chunks.len() {
                 // Nothing of the block's is live: all who gave back have passed.
                 block.goes_on();
@@ -139,7 +152,10 @@ fn nothing_is_lost(
             thread.join().expect("no thread panics");
         }
         if taken.len() < chunks.len() {
-            taken.extend(block.take_if_told());
+            // As often as it takes; and if he is told of nothing, that is all.
+            for _ in 0..chunks.len() {
+                taken.extend(block.take_if_told(most));
+            }
             assert!(!block.frees().has_any(), "what is there was told");
             block.goes_on();
         }
@@ -162,10 +178,11 @@ fn of_frees_of_one_chunk_that_race_one_wins() {
         assert!(given_back.contains(&won));
         assert!(given_back.contains(&GivenBack::Twice));
         let mut taken = Vec::new();
-        block
-            .frees()
-            .take(|page, stack, chunks| taken.push((page, stack, chunks)));
+        let rest = block.frees().take(1, |page, stack, chunks| {
+            taken.push((page, stack, chunks));
+        });
         assert_eq!(taken, [(1, 0, Bitmap::single(5))]);
+        assert_eq!(rest, Rest::None);
     });
 }
 
@@ -211,4 +228,19 @@ fn two_chunks_by_one_and_one_by_another() {
 #[test]
 fn three_chunks_by_three() {
     nothing_is_lost(&[(1, 0), (1, 5), (2, 0)], &[&[0], &[1], &[2]], 1);
+}
+
+#[test]
+fn chunks_of_two_runs_one_at_a_time() {
+    nothing_is_lost_piecewise(&[(1, 0), (2, 5)], &[&[0], &[1]], 2, 1);
+}
+
+#[test]
+fn chunks_of_two_runs_in_two_stacks_one_at_a_time() {
+    nothing_is_lost_piecewise(&[(1, 0), (2, 64)], &[&[0], &[1]], 2, 1);
+}
+
+#[test]
+fn a_chunk_that_comes_while_another_is_put_back() {
+    nothing_is_lost_piecewise(&[(1, 0), (2, 0), (3, 0)], &[&[0, 1], &[2]], 3, 1);
 }
