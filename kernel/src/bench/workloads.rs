@@ -2,6 +2,8 @@
 //!
 //! Each workload starts with an empty heap and ends whenever it likes: what still lives is freed for it.
 
+use core::ops::Range;
+
 use super::run::BenchError;
 use super::trial::{Trial, layout_of};
 
@@ -72,6 +74,7 @@ pub const GROWTH: &[Workload] = &[
     workload("1,000 live", |trial| beside(trial, 1000)),
     workload("10,000 live", |trial| beside(trial, 10_000)),
     workload("100,000 live", |trial| beside(trial, 100_000)),
+    workload("freed by another CPU", taken_in),
 ];
 
 /// What one CPU allocates and another one frees: for heaps that tell CPUs apart.
@@ -338,36 +341,51 @@ fn crossing_bulk(trial: &mut Trial<'_>) -> Result<(), BenchError> {
 /// Stacks of 64 objects of 16 bytes: most live objects at once.
 const STACKS: usize = 1500;
 
-/// Another CPU frees one object of each stack, unrecorded, and one more of each, until `left` are left of each.
-fn free_of_each_stack(trial: &mut Trial<'_>, left: usize) -> Result<usize, BenchError> {
-    let stacks = trial.scaled(STACKS);
-    trial.unrecorded(|trial| {
-        allocate_many(trial, stacks * NEIGHBOURS, 16, ALIGN)?;
-        trial.on_another_cpu(|trial| {
-            for object in left..NEIGHBOURS {
-                (0..stacks).for_each(|stack| trial.free(stack * NEIGHBOURS + object));
-            }
-            Ok(())
-        })
-    })?;
-    Ok(stacks)
+/// Fills stacks, unrecorded.
+fn fill_stacks(trial: &mut Trial<'_>, stacks: usize) -> Result<(), BenchError> {
+    trial.unrecorded(|trial| allocate_many(trial, stacks * NEIGHBOURS, 16, ALIGN))
 }
 
-/// Another CPU has freed all but one object of each stack; then it empties one after the other.
-fn crossing_stacks(trial: &mut Trial<'_>) -> Result<(), BenchError> {
-    let stacks = free_of_each_stack(trial, 1)?;
+/// Has another CPU free some objects of each stack: all first ones, then all second ones.
+fn free_of_each_stack(
+    trial: &mut Trial<'_>,
+    stacks: usize,
+    objects: Range<usize>,
+) -> Result<(), BenchError> {
     trial.on_another_cpu(|trial| {
-        (0..stacks).for_each(|stack| trial.free(stack * NEIGHBOURS));
+        for object in objects {
+            (0..stacks).for_each(|stack| trial.free(stack * NEIGHBOURS + object));
+        }
         Ok(())
     })
 }
 
-/// Another CPU has freed one object of each stack, when the first one needs more of them, and then of others.
+/// Another CPU has freed all but one object of each stack; then it empties one after the other.
+fn crossing_stacks(trial: &mut Trial<'_>) -> Result<(), BenchError> {
+    let stacks = trial.scaled(STACKS);
+    fill_stacks(trial, stacks)?;
+    trial.unrecorded(|trial| free_of_each_stack(trial, stacks, 1..NEIGHBOURS))?;
+    free_of_each_stack(trial, stacks, 0..1)
+}
+
+/// Another CPU has freed one object of each stack, when the first one needs some of another class, and then as many of this one.
 fn crossing_dry(trial: &mut Trial<'_>) -> Result<(), BenchError> {
-    let stacks = free_of_each_stack(trial, NEIGHBOURS - 1)?;
-    let first = stacks * NEIGHBOURS;
-    (0..trial.scaled(1000))
-        .try_for_each(|offset| trial.allocate(first + offset, layout_of(32, ALIGN)))
+    let stacks = trial.scaled(STACKS);
+    fill_stacks(trial, stacks)?;
+    trial.unrecorded(|trial| free_of_each_stack(trial, stacks, 0..1))?;
+    let other = stacks * NEIGHBOURS;
+    (other..other + stacks).try_for_each(|slot| trial.allocate(slot, layout_of(32, ALIGN)))?;
+    (0..stacks).try_for_each(|stack| trial.allocate(stack * NEIGHBOURS, layout_of(16, ALIGN)))
+}
+
+/// Another CPU frees one object of each of 400 stacks, and the first one allocates as many; then the other one frees all.
+fn taken_in(trial: &mut Trial<'_>) -> Result<(), BenchError> {
+    let stacks = trial.scaled(400);
+    fill_stacks(trial, stacks)?;
+    trial.unrecorded(|trial| free_of_each_stack(trial, stacks, 0..1))?;
+    (0..stacks).try_for_each(|stack| trial.allocate(stack * NEIGHBOURS, layout_of(16, ALIGN)))?;
+    trial.unrecorded(|trial| free_of_each_stack(trial, stacks, 1..NEIGHBOURS))?;
+    free_of_each_stack(trial, stacks, 0..1)
 }
 
 /// Another CPU frees many large objects, one after the other; then as many are allocated again.

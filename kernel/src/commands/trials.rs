@@ -183,6 +183,12 @@ fn bench_cpus<'a>(_: &mut Session, arguments: &'a str) -> Result<(), ArgumentErr
 fn introduce() {
     if run::counts_instructions() {
         println!("All numbers are instructions, counted exactly.");
+        if cpu::count() > 1 {
+            println!(
+                "Whichever CPU's: where the turn of another one comes in the middle of an operation, it counts with it. Medians leave\n\
+                 that out, and with SMP=1 there is none."
+            );
+        }
     } else {
         println!(
             "All numbers are ticks of the CPU's time-stamp counter, and vary: it does not count instructions here.\n\
