@@ -8,7 +8,7 @@ use common::{
     CountingSource, HeapUnderTest, Object, assert_empty_after_trim, assert_sound, give_back,
     layout, reallocate, remember, seen,
 };
-use stack_alloc::{BLOCK_SIZE, KEPT_BLOCKS, MisuseKind, Place};
+use stack_alloc::{BLOCK_SIZE, KEPT_BLOCKS, MisuseKind, PAGE_SIZE, Place};
 
 /// A heap of four shards.
 type Sharded = ShardedHeap<CountingSource, 4>;
@@ -135,6 +135,46 @@ fn requests_that_may_not_wait_are_counted_when_they_fail() {
     });
     assert_eq!(heap.statistics().failures, 2);
     assert_empty_after_trim(&heap);
+}
+
+#[test]
+fn what_can_never_be_had_costs_nobody_his_idle_blocks() {
+    let heap = heap(64 << 20);
+    for cpu in 0..Sharded::CPUS {
+        on(cpu, || {
+            Object::new(&heap, layout(200_000, 8), 1).free(&heap);
+        });
+    }
+    let (held, requests) = (heap.source().bytes_out(), heap.source().requests());
+    assert_eq!(held, Sharded::CPUS * BLOCK_SIZE);
+    let most = isize::MAX.unsigned_abs();
+    for size in [most, most - 7, most - PAGE_SIZE + 1] {
+        assert!(Object::try_new(&heap, layout(size, 1), 1).is_none());
+    }
+    assert_eq!(heap.statistics().failures, 3);
+    assert_eq!(heap.source().requests(), requests, "nobody was asked");
+    assert_eq!(heap.source().bytes_out(), held);
+    assert_empty_after_trim(&heap);
+}
+
+#[test]
+fn a_block_that_is_nearly_full_does_not_go_to_and_fro() {
+    let heap = heap(4 << 20);
+    let size = layout(1000, 8);
+    let mut objects: Vec<Object> = on(0, || {
+        core::iter::from_fn(|| Object::try_new(&heap, size, 1)).collect()
+    });
+    // One hole in all of the memory, for two who have none.
+    let hole = objects.swap_remove(objects.len() / 2);
+    on(0, || hole.free(&heap));
+    let blocks = heap.cpu_statistics(0).unwrap().blocks;
+    for cpu in [1, 2].repeat(10) {
+        on(cpu, || Object::new(&heap, size, 2).free(&heap));
+        assert_eq!(heap.cpu_statistics(0).unwrap().blocks, blocks);
+    }
+    (objects.into_iter()).for_each(|object| object.free(&heap));
+    assert_empty_after_trim(&heap);
+    assert_eq!(seen(), []);
 }
 
 /// A wrong free of what a shard holds now is not taken for one of what another shard held before.

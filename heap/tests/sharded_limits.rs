@@ -79,6 +79,34 @@ fn what_others_have_emptied_goes_home_but_for_a_few_stacks() {
 }
 
 #[test]
+fn what_others_have_begun_to_empty_goes_home_though_the_owner_does_the_rest() {
+    for size in [48, 1000, 5000] {
+        let heap = Sharded::over(CountingSource::new(1 << 30));
+        for (cpu, objects) in fill(&heap, size).into_iter().enumerate() {
+            // Of each page, or each few, one object is left for the owner.
+            let numbered = objects.into_iter().enumerate();
+            let (own, others): (Vec<_>, Vec<_>) = numbered.partition(|(n, _)| n % 4 == 0);
+            on(cpu + 1, || {
+                (others.into_iter()).for_each(|(_, object)| object.free(&heap));
+            });
+            on(cpu, || {
+                own.into_iter().for_each(|(_, object)| object.free(&heap));
+            });
+        }
+        assert_sound(&heap);
+        assert_eq!(heap.statistics().live(), 0);
+        let kept = heap.source().bytes_out().div_ceil(BLOCK_SIZE);
+        // The last stacks of each shard lie side by side.
+        let most = KEPT_BLOCKS + 2 * SHARDS;
+        assert!(
+            kept <= most,
+            "{kept} blocks are kept after objects of {size} bytes, {most} may be"
+        );
+        assert_empty_after_trim(&heap);
+    }
+}
+
+#[test]
 fn regions_go_home_at_once_whoever_frees_them() {
     let heap = Sharded::over(CountingSource::new(64 << 20));
     for cpu in 0..SHARDS {

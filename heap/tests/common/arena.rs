@@ -49,6 +49,8 @@ pub(crate) struct Rules {
     pub(crate) part_pages: usize,
     /// A window of which a part is out already is passed over.
     pub(crate) one_part_a_window: bool,
+    /// The heap is asked whether it has use for a part of a window.
+    pub(crate) asks: bool,
     /// Regions are given.
     pub(crate) regions: bool,
     /// Regions are resized.
@@ -63,6 +65,7 @@ impl Rules {
         blocks: true,
         part_pages: WINDOW - 1,
         one_part_a_window: true,
+        asks: false,
         regions: true,
         resizes: true,
         contents: Contents::Unknown,
@@ -280,8 +283,10 @@ impl State {
             .filter(|range| self.free[range.clone()].iter().all(|free| *free))
     }
 
-    /// Returns the first and longest free range inside a window, cut off at `most` pages.
-    fn longest_part(&self, most: usize) -> Option<Range<usize>> {
+    /// Returns the first and longest free range inside a window, cut off at `part_pages` pages, of those that begin at a page that
+    /// `is_usable`.
+    fn longest_part(&self, is_usable: impl Fn(usize) -> bool) -> Option<Range<usize>> {
+        let most = self.rules.part_pages;
         let mut best = 0..0;
         let mut first = 0;
         for page in 0..self.free.len() {
@@ -291,7 +296,7 @@ impl State {
             let is_open = !self.rules.one_part_a_window || !self.has_part_in(page / WINDOW);
             let start = if self.free[first] { first } else { first + 1 };
             let end = (page + 1).min(start + most);
-            if end > start + best.len() && is_open {
+            if end > start + best.len() && is_open && is_usable(start) {
                 best = start..end;
             }
         }
@@ -335,10 +340,11 @@ unsafe impl MemorySource for Arena {
         self.take(block, BLOCK_SIZE, Kind::Block);
     }
 
-    fn get_part(&self, least: usize, _: &dyn Fn(usize) -> bool) -> Option<NonNull<[u8]>> {
+    fn get_part(&self, least: usize, is_usable: &dyn Fn(usize) -> bool) -> Option<NonNull<[u8]>> {
         assert!(least > 0 && least % PAGE_SIZE == 0 && least < BLOCK_SIZE);
         self.give(Kind::Part, |state| {
-            let part = state.longest_part(state.rules.part_pages)?;
+            let part =
+                state.longest_part(|page| !state.rules.asks || is_usable(self.address(page)))?;
             Some(part).filter(|part| part.len() * PAGE_SIZE >= least)
         })
     }
@@ -503,6 +509,7 @@ pub(crate) fn random_heap(seed: u64) -> ArenaHeap {
         blocks: true,
         part_pages: [0, 5, 63][numbers.below(3)],
         one_part_a_window: numbers.below(2) == 0,
+        asks: false,
         regions: numbers.below(3) > 0,
         resizes: numbers.below(2) == 0,
         contents: Contents::Unknown,

@@ -2,9 +2,10 @@
 
 use core::alloc::GlobalAlloc;
 
+use lock_api::RawMutex;
 use stack_alloc::{
-    Allocator, Corruption, KEPT_BLOCKS, MemorySource, Misuse, Object, Place, ShardedAllocator,
-    Statistics,
+    Allocator, Corruption, CurrentCpu, KEPT_BLOCKS, MemorySource, Misuse, Object, Place,
+    ShardedAllocator, Statistics,
 };
 
 use super::arena::Arena;
@@ -152,7 +153,12 @@ impl<S: Counted + Send> HeapUnderTest for Allocator<S> {
     }
 }
 
-impl<S: Counted + Send, const SHARDS: usize> HeapUnderTest for ShardedHeap<S, SHARDS> {
+impl<S, C, R, const SHARDS: usize> HeapUnderTest for ShardedAllocator<S, C, R, SHARDS>
+where
+    S: Counted + Send,
+    C: CurrentCpu,
+    R: RawMutex + Sync,
+{
     type Source = S;
     const CPUS: usize = SHARDS;
     const IS_SHARDED: bool = true;
