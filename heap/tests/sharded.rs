@@ -37,14 +37,14 @@ fn what_another_cpu_gives_back_is_handed_out_again() {
         5 << 20,
     ] {
         let objects: Vec<Object> = on(0, || {
-            (0..300)
-                .map_while(|n| Object::try_new(&heap, layout(size, 8), n as u8))
+            (0..=u8::MAX)
+                .map_while(|n| Object::try_new(&heap, layout(size, 8), n))
                 .collect()
         });
         assert_sound(&heap);
         assert_eq!(heap.statistics().live(), objects.len() as u64);
         on(1, || {
-            objects.into_iter().for_each(|object| object.free(&heap))
+            objects.into_iter().for_each(|object| object.free(&heap));
         });
         assert_sound(&heap);
         assert_eq!(heap.statistics().live(), 0, "of {size} bytes");
@@ -57,12 +57,14 @@ fn what_another_cpu_gives_back_is_handed_out_again() {
 fn memory_goes_home_though_the_owner_never_looks() {
     let heap = heap(64 << 20);
     let objects: Vec<Object> = on(0, || {
-        (0..100_000)
-            .map(|n| Object::new(&heap, layout(64, 8), n as u8))
+        (0..=u8::MAX)
+            .cycle()
+            .take(100_000)
+            .map(|n| Object::new(&heap, layout(64, 8), n))
             .collect()
     });
     on(1, || {
-        objects.into_iter().for_each(|object| object.free(&heap))
+        objects.into_iter().for_each(|object| object.free(&heap));
     });
     let blocks = heap.source().bytes_out() / BLOCK_SIZE;
     assert!(blocks <= KEPT_BLOCKS + 1 + 1, "{blocks} blocks are out");
@@ -82,9 +84,9 @@ fn nobody_starves_while_another_one_hoards() {
     on(0, || {
         for (n, object) in objects.into_iter().enumerate() {
             if n % 2 == 0 {
-                object.free(&heap)
+                object.free(&heap);
             } else {
-                rest.push(object)
+                rest.push(object);
             }
         }
     });
