@@ -15,8 +15,8 @@
 //! short that a turn hardly ever ends in it, and the median leaves out where one does. "At once" then means one operation of
 //! each CPU after the other: behind each, a `pause` ends the turn.
 
-use alloc::alloc::{GlobalAlloc, Layout};
 use alloc::sync::Arc;
+use core::alloc::{GlobalAlloc, Layout};
 use core::hint;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};

@@ -8,7 +8,7 @@ use kernel::bench::masked::{self, MaskedTime};
 use kernel::bench::operation::Operation;
 use kernel::bench::run::{Bench, BenchError, Results, Scale};
 use kernel::bench::trial::{Trial, layout_of};
-use kernel::bench::workloads::{WORKLOADS, Workload};
+use kernel::bench::workloads::{CROSSING, WORKLOADS, Workload};
 use kernel::interrupts::timer;
 use kernel::lock::MaskingLock;
 use kernel::memory::heap_source::HEAP;
@@ -38,7 +38,7 @@ fn measure(workload: &Workload) -> Result<Results, BenchError> {
 
 fn every_workload_gives_numbers_and_leaves_nothing() {
     let (frames, live) = (free_frames_trimmed(), HEAP.statistics().live());
-    for workload in WORKLOADS {
+    for workload in WORKLOADS.iter().chain(CROSSING) {
         let results = measure(workload).expect("there is memory, and the heap is whole");
         let measured = results.iter().flatten();
         assert!(measured.clone().count() > 0, "{} measures", workload.name);

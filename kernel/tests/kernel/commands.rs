@@ -61,6 +61,7 @@ pub(crate) const TESTS: &[Test] = tests! {
     stress,
     bench,
     bench_masked,
+    bench_cpus,
     panic => Panics("no more tea"),
     panic_without_a_text => Panics("the command `panic` was typed"),
     fault => Faults("page fault"),
@@ -377,10 +378,22 @@ fn bench_masked() {
         "\n1,000 live ",
         "\n10,000 live ",
         "\n100,000 live ",
+        "\nfreed by another CPU ",
     ] {
         assert!(bench.contains(live), "{bench}");
     }
     assert_takes_nothing("bench masked");
+}
+
+fn bench_cpus() {
+    let (bench, cpus) = (output("bench cpus"), cpu::count());
+    let table = bench.lines().skip_while(|line| !line.starts_with("CPU "));
+    let rows = table.skip(1).take(cpus).enumerate();
+    let are_numbered = rows
+        .clone()
+        .all(|(cpu, row)| row.split_whitespace().next() == Some(&*alloc::format!("{cpu}")));
+    assert!(rows.count() == cpus && are_numbered, "{bench}");
+    assert_takes_nothing("bench cpus");
 }
 
 fn every_command_has_a_test() {
