@@ -4,5 +4,6 @@
 //! Threads do one or two things each: what two or three CPUs can do to each other shows then, and all of it can be tried.
 
 mod inbox;
+mod leaving;
 mod remote_frees;
 mod visits;

@@ -1,0 +1,146 @@
+//! Blocks that leave one after the other, while visitors of two shards look at them: each goes on only when all who may look are done.
+
+use core::ptr::NonNull;
+use std::alloc::{Layout, alloc, dealloc};
+use std::sync::Arc;
+use std::vec::Vec;
+
+use loom::thread;
+
+use crate::sharded::leaving::Leaving;
+use crate::sharded::record::{BlockRecord, RECORD_SIZE};
+use crate::sharded::shard::Shard;
+use crate::sharded::table::Table;
+use crate::units::PAGE_SIZE;
+
+/// Words of the stack of a thread that makes shards.
+const STACK_WORDS: usize = 1 << 16;
+
+/// How many blocks there are, and how many shards.
+const BLOCKS: usize = 2;
+
+/// The blocks.
+struct Model {
+    table: Table<BlockRecord, 1>,
+    shards: [Shard<spin::Mutex<()>>; BLOCKS],
+    blocks: [BlockRecord; BLOCKS],
+}
+
+// SAFETY: the records are shared under loom's eyes.
+unsafe impl Sync for Model {}
+// SAFETY: nothing is bound to a thread.
+unsafe impl Send for Model {}
+
+/// Returns the layout of a block's memory, of which there is no more than a record and a page.
+fn layout() -> Layout {
+    Layout::from_size_align(RECORD_SIZE + PAGE_SIZE, PAGE_SIZE).expect("a right layout")
+}
+
+/// Makes a block.
+fn block() -> BlockRecord {
+    // SAFETY: the size is not zero.
+    let start = NonNull::new(unsafe { alloc(layout()) }).expect("there is memory");
+    let memory = NonNull::slice_from_raw_parts(start, layout().size());
+    // SAFETY: it was just allocated, aligned to a page and longer than a record. (It may cross a window, but no chain gets it.)
+    unsafe { BlockRecord::install(memory) }
+}
+
+impl Model {
+    /// Creates blocks that are in the table.
+    fn new() -> Arc<Self> {
+        let model = Self {
+            table: Table::new(),
+            shards: [(); BLOCKS].map(|()| Shard::new()),
+            blocks: [(); BLOCKS].map(|()| block()),
+        };
+        for block in model.blocks {
+            // SAFETY: there is one thread yet.
+            unsafe { model.table.insert(block) };
+        }
+        Arc::new(model)
+    }
+
+    /// Looks for a block on a visit of shard `shard`, and touches it as a free does.
+    fn look(&self, shard: usize, block: BlockRecord) {
+        let visit = self.shards[shard].visits.begin();
+        if let Some(block) = self
+            .table
+            .entries_at(0, &visit)
+            .find(|other| *other == block)
+        {
+            block.remote_frees.has_any();
+        }
+    }
+
+    /// Lets all blocks go on that may. Returns how many did.
+    fn settle(&self, leaving: &mut Leaving) -> usize {
+        core::iter::from_fn(|| leaving.pop(&self.shards))
+            .map(BlockRecord::touch_alone)
+            .count()
+    }
+}
+
+impl Drop for Model {
+    fn drop(&mut self) {
+        for block in self.blocks {
+            // SAFETY: it came by `alloc` with this layout, and the model has ended.
+            unsafe { dealloc(block.memory().cast().as_ptr(), layout()) };
+        }
+    }
+}
+
+/// Lets the blocks leave, while a visitor of each shard looks at those of these numbers.
+fn while_visited(looks: [&'static [usize]; BLOCKS]) {
+    let work = move || {
+        let model = Model::new();
+        let threads: Vec<_> = looks
+            .into_iter()
+            .enumerate()
+            .map(|(shard, blocks)| {
+                let model = Arc::clone(&model);
+                thread::spawn(move || {
+                    (blocks.iter()).for_each(|block| model.look(shard, model.blocks[*block]));
+                })
+            })
+            .collect();
+        let mut leaving = Leaving::new();
+        let mut gone = 0;
+        for block in model.blocks {
+            // SAFETY: there is one writer.
+            unsafe { model.table.remove(block) };
+            leaving.push(block);
+            gone += model.settle(&mut leaving);
+        }
+        gone += model.settle(&mut leaving);
+        for thread in threads {
+            thread.join().expect("no thread panics");
+        }
+        gone += model.settle(&mut leaving);
+        assert_eq!(gone, BLOCKS);
+    };
+    loom::model(move || {
+        let first = thread::Builder::new().stack_size(STACK_WORDS).spawn(work);
+        let first = first.expect("there is room for a thread");
+        first.join().expect("no thread panics");
+    });
+}
+
+#[test]
+fn each_of_two_looks_at_one() {
+    while_visited([&[0], &[1]]);
+}
+
+#[test]
+fn each_of_two_looks_at_the_other_one() {
+    while_visited([&[1], &[0]]);
+}
+
+#[test]
+fn both_look_at_the_last() {
+    while_visited([&[1], &[1]]);
+}
+
+#[test]
+fn one_looks_twice() {
+    while_visited([&[0, 1], &[]]);
+}
