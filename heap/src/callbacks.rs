@@ -50,6 +50,8 @@ pub(crate) trait WhenOut {
     fn count_failure(&self);
 
     /// Hands out memory when there is none: out of the reserve, or after the shrinkers were asked.
+    #[cold]
+    #[inline(never)]
     fn allocate_when_out(&self, layout: Layout) -> Option<Memory> {
         let is_urgent = self.with_callbacks(|callbacks| callbacks.is_urgent);
         let memory = if without_unwinding(is_urgent) {

@@ -258,12 +258,19 @@ impl<S: MemorySource, R: RawMutex> Allocator<S, R> {
     }
 
     /// Hands out memory.
+    #[inline(always)]
     pub(crate) fn allocate(&self, layout: Layout) -> Option<Memory> {
+        let Some(class) = class_of(layout) else {
+            return self.allocate_slowly(self.lock.enter(), layout);
+        };
         let mut guarded = self.lock.enter();
-        match guarded.chain.chunk_for(layout) {
-            Some(chunk) => Some(chunk),
-            None => self.allocate_slowly(guarded, layout),
+        let Some(taken) = guarded.chain.allocate_at_hand(class, layout.size()) else {
+            return self.allocate_slowly(guarded, layout);
+        };
+        if taken.is_first {
+            guarded.chain.woken(class, taken.run);
         }
+        Some(taken.chunk)
     }
 
     /// Hands out memory whose contents are nobody's business, and returns its start, or null.
@@ -298,6 +305,7 @@ impl<S: MemorySource, R: RawMutex> Allocator<S, R> {
     }
 
     /// Hands out memory when no stack has it at hand.
+    #[inline(never)]
     fn allocate_slowly(&self, mut guarded: Entered<'_, R>, layout: Layout) -> Option<Memory> {
         let memory = guarded.chain.allocate(layout, &self.source);
         self.report_source(guarded);
