@@ -11,6 +11,8 @@ use crate::sharded::leaving::Leaving;
 use crate::sharded::record::{BlockRecord, RECORD_SIZE};
 use crate::sharded::shard::Shard;
 use crate::sharded::table::Table;
+use crate::sharded::visitors::Visitors;
+use crate::sharded::visits::Visit;
 use crate::units::PAGE_SIZE;
 
 /// Words of the stack of a thread that makes shards.
@@ -18,6 +20,9 @@ const STACK_WORDS: usize = 1 << 16;
 
 /// How many blocks there are, and how many shards.
 const BLOCKS: usize = 2;
+
+/// The shard whose visitors enter it.
+const ENTERED: usize = 1;
 
 /// The blocks.
 struct Model {
@@ -60,9 +65,13 @@ impl Model {
         Arc::new(model)
     }
 
-    /// Looks for a block on a visit of shard `shard`, and touches it as a free does.
+    /// Looks for a block on a visit of shard `shard`, and touches it as a free does. One of the shards is entered for that.
     fn look(&self, shard: usize, block: BlockRecord) {
-        let visit = self.shards[shard].visits.begin();
+        let entered = (shard == ENTERED).then(|| self.shards[shard].enter());
+        let visit = match &entered {
+            Some(guard) => Visit::of_entered(guard),
+            None => self.shards[shard].visits.begin(),
+        };
         if let Some(block) = self
             .table
             .entries_at(0, &visit)
@@ -74,7 +83,7 @@ impl Model {
 
     /// Lets all blocks go on that may. Returns how many did.
     fn settle(&self, leaving: &mut Leaving) -> usize {
-        core::iter::from_fn(|| leaving.pop(&self.shards))
+        core::iter::from_fn(|| leaving.pop(Visitors::new(&self.shards, None)))
             .map(BlockRecord::touch_alone)
             .count()
     }
