@@ -28,7 +28,10 @@ const THREADS: usize = 5;
 type Sharded = ShardedHeap<CountingSource, SHARDS>;
 
 /// How much is done: less in Miri, which takes its time.
-const ROUNDS: usize = if cfg!(miri) { 20 } else { 20_000 };
+const ROUNDS: usize = if cfg!(miri) { 5 } else { 20_000 };
+
+/// How often somebody looks at the heap meanwhile: in Miri, where that takes longest, once in every way.
+const MOST_LOOKS: usize = if cfg!(miri) { 6 } else { usize::MAX };
 
 /// Memory without an end.
 const PLENTY: usize = 1 << 30;
@@ -56,14 +59,17 @@ fn on_threads(threads: usize, work: impl Fn(usize, Numbers) + Sync) {
 /// Runs `work` on [`THREADS`] threads while one more looks at the heap in every way, and has it trimmed. Asserts that the heap is empty
 /// then.
 fn while_looked_at(heap: &Sharded, work: impl Fn(usize, Numbers) + Sync) {
-    let (running, looks) = (AtomicUsize::new(THREADS), AtomicUsize::new(0));
+    let running = AtomicUsize::new(THREADS);
     on_threads(THREADS + 1, |cpu, numbers| {
         if cpu < THREADS {
             let _done = Done(&running);
             return work(cpu, numbers);
         }
-        while running.load(Ordering::Relaxed) > 0 || looks.load(Ordering::Relaxed) == 0 {
-            look_at(heap, looks.fetch_add(1, Ordering::Relaxed));
+        for number in 0..MOST_LOOKS {
+            look_at(heap, number);
+            if running.load(Ordering::Relaxed) == 0 {
+                break;
+            }
         }
     });
     assert_empty_after_trim(heap);
@@ -97,11 +103,12 @@ fn look_at(heap: &Sharded, number: usize) {
     thread::yield_now();
 }
 
-/// Returns a layout: mostly of a few bytes, at times of some pages or a region.
+/// Returns a layout: mostly of a few bytes, at times of some pages or a region. (To fill a MiB takes long in Miri.)
 fn any_layout(numbers: &mut Numbers) -> Layout {
+    let [region, pages] = if cfg!(miri) { [18, 13] } else { [20, 16] };
     let log = match numbers.below(40) {
-        0 => 20,
-        1..4 => 16,
+        0 => region,
+        1..4 => pages,
         _ => 9,
     };
     layout(numbers.size(log), 1 << numbers.below(5))
@@ -278,7 +285,7 @@ impl Race {
         } else {
             THREADS - 1
         };
-        for (round, kinds) in self.run(&heap, ROUNDS / 20).into_iter().enumerate() {
+        for (round, kinds) in self.run(&heap, ROUNDS.div_ceil(20)).into_iter().enumerate() {
             let right = |kind: &MisuseKind| {
                 // Of what went home at once, nothing is left to look at.
                 matches!(kind, MisuseKind::DoubleFree | MisuseKind::GoneBack)
