@@ -47,9 +47,14 @@ lints_are_shared() {
 # The heap's modules depend on each other one way, so that each can be read after those it names. Tests may look anywhere.
 module_edges() (
     cd "$root/heap/src" || return
-    find . -name '*.rs' ! -name lib.rs ! -name tests.rs | while IFS= read -r file; do
-        module=$(sed 's,^\./,,; s,/.*,,; s,\.rs$,,' <<<"$file")
-        sed 's,//.*,,' "$file" | grep -o 'crate::[a-z_]*' | sed "s,crate::,$module ,"
+    find . -name '*.rs' ! -name lib.rs ! -path '*tests*' | while IFS= read -r file; do
+        module=$(sed 's,^\./,,; s,\.rs$,,; s,/,::,g' <<<"$file")
+        sed 's,//.*,,' "$file" | grep -oE 'crate::[a-z_]+(::[a-z_]+)?' | while IFS= read -r path; do
+            path=${path#crate::}
+            # A file in a folder is a module of its own; else what is named is in the module.
+            [ -f "${path/:://}.rs" ] || path=${path%%::*}
+            echo "$module $path"
+        done
     done
 )
 

@@ -20,7 +20,7 @@ use crate::misuse::Misuse;
 use crate::run::{Memory, Run, Taken};
 use crate::sharded::central::Central;
 use crate::sharded::misuse_handler::MisuseHandler;
-use crate::sharded::record::BlockRecord;
+use crate::sharded::record::record_of;
 use crate::sharded::shard::{Entered, Shard};
 use crate::shrinkers::{Shrinker, TooManyShrinkers};
 use crate::size_class::{ClassIndex, class_of};
@@ -290,13 +290,6 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
         });
         self.leave(owned);
     }
-}
-
-/// Returns the record of a block that a shard has.
-#[inline(always)]
-pub(crate) fn record_of(block: Block) -> BlockRecord {
-    // SAFETY: shards have the memory of their blocks from `ShardSource`, which has it from `BlockRecord::for_chain`.
-    unsafe { BlockRecord::before(block.header()) }
 }
 
 /// Returns the start of memory, or null.

@@ -12,8 +12,8 @@ use core::ptr::NonNull;
 use common::chosen_cpu::{on, waiting};
 use common::heap_under_test::{Counted, ShardedHeap};
 use common::{
-    CountingSource, Numbers, Object, assert_empty_after_trim, assert_sound, give_back, in_time,
-    layout, remember, seen,
+    CountingSource, Numbers, Object, assert_empty_after_trim, assert_sound, byte, give_back,
+    in_time, layout, remember, seen,
 };
 use stack_alloc::{MemorySource, MisuseKind};
 
@@ -102,7 +102,7 @@ const SIZES: [usize; 7] = [16, 64, 1000, 5000, 20_000, 200_000, 1 << 20];
 fn objects_of_all(heap: &Interrupted, count: usize) -> Vec<Object> {
     let sizes = SIZES.into_iter().cycle().take(count).enumerate();
     sizes
-        .map(|(n, size)| on(n % SHARDS, || Object::new(heap, layout(size, 8), n as u8)))
+        .map(|(n, size)| on(n % SHARDS, || Object::new(heap, layout(size, 8), byte(n))))
         .collect()
 }
 
@@ -214,7 +214,7 @@ fn what_cannot_be_looked_at_is_not_waited_for() {
             assert!(heap.try_what_is(pointer.addr()).is_some());
             assert!(heap.try_what_is(8).is_none());
             on(1, || {
-                give_back(heap, pointer.wrapping_add(16), layout(64, 8))
+                give_back(heap, pointer.wrapping_add(16), layout(64, 8));
             });
             let kinds: Vec<_> = seen().iter().map(|misuse| misuse.kind).collect();
             assert_eq!(kinds, [MisuseKind::Interior]);

@@ -13,7 +13,7 @@ use std::thread;
 use common::chosen_cpu::on;
 use common::heap_under_test::ShardedHeap;
 use common::{
-    CountingSource, Numbers, Object, allocate, assert_empty_after_trim, give_back, layout,
+    CountingSource, Numbers, Object, allocate, assert_empty_after_trim, byte, give_back, layout,
     remember, seen,
 };
 use stack_alloc::MisuseKind;
@@ -148,7 +148,7 @@ fn what_one_thread_makes_the_next_one_frees() {
         let sender = senders[cpu].lock().expect("no test failed").take();
         let consume = |object: Object| object.free(&heap);
         for _ in 0..ROUNDS {
-            let object = Object::new(&heap, any_layout(&mut numbers), cpu as u8);
+            let object = Object::new(&heap, any_layout(&mut numbers), byte(cpu));
             match &sender {
                 Some(sender) if cpu + 1 < THREADS => sender.send(object).expect("it is received"),
                 _ => consume(object),
@@ -195,7 +195,7 @@ fn objects_are_freed_by_whoever_comes_along() {
     let slots = Slots::new(500);
     while_looked_at(&heap, |cpu, mut numbers| {
         for _ in 0..ROUNDS {
-            let object = Object::new(&heap, any_layout(&mut numbers), cpu as u8);
+            let object = Object::new(&heap, any_layout(&mut numbers), byte(cpu));
             if let Some(object) = slots.exchange(&mut numbers, Some(object)) {
                 object.free(&heap);
             }
@@ -212,9 +212,9 @@ fn objects_are_resized_by_whoever_comes_along() {
         for _ in 0..ROUNDS {
             let object = slots.exchange(&mut numbers, None);
             let mut object =
-                object.unwrap_or_else(|| Object::new(&heap, any_layout(&mut numbers), cpu as u8));
+                object.unwrap_or_else(|| Object::new(&heap, any_layout(&mut numbers), byte(cpu)));
             let size = any_layout(&mut numbers).size();
-            assert!(object.resize(&heap, size, cpu as u8));
+            assert!(object.resize(&heap, size, byte(cpu)));
             if let Some(object) = slots.exchange(&mut numbers, Some(object)) {
                 object.free(&heap);
             }
@@ -333,7 +333,7 @@ fn nobody_starves_while_others_have_room() {
         for _ in 0..ROUNDS {
             // Never more than there are slots.
             let object = if live.fetch_add(1, Ordering::Relaxed) < THREADS * MOST {
-                Some(Object::new(&heap, size, cpu as u8))
+                Some(Object::new(&heap, size, byte(cpu)))
             } else {
                 live.fetch_sub(1, Ordering::Relaxed);
                 None

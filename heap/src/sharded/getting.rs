@@ -17,10 +17,11 @@ use crate::factory_chain::FactoryChain;
 use crate::memory_source::MemorySource;
 use crate::run::Memory;
 use crate::sharded::giving_back::MOST_ROUNDS;
+use crate::sharded::record::record_of;
 use crate::sharded::shard::{Entered, Owned, Shard};
 use crate::sharded::shard_source::ShardSource;
 use crate::sharded::visitors::Visitors;
-use crate::sharded_allocator::{ShardedAllocator, record_of};
+use crate::sharded_allocator::ShardedAllocator;
 use crate::size_class::{Placement, placement};
 
 /// How often it is looked whether visits are over, before the answer is null. (Loom tries every order of each look.)

@@ -4,7 +4,7 @@
 //! words of these are not zero. Who has a message sets the bit; that it is set already is as good. Refuses to know who stands at
 //! a place.
 //!
-//! Bits are raised and lowered as [`signal`](crate::sharded::signal) says: whoever leaves a message has raised the bit in the block, or
+//! Bits are raised and lowered as [`signal`] says: whoever leaves a message has raised the bit in the block, or
 //! marked the region, before; whoever takes it looks there behind it. An inbox is part of the heap's own memory and never goes away.
 //!
 //! Cost: a message at most two atomic instructions, whatever else there is; no waiting, from any context.

@@ -220,6 +220,13 @@ impl fmt::Debug for BlockRecord {
     }
 }
 
+/// Returns the record of a block that a shard has.
+#[inline(always)]
+pub(crate) fn record_of(block: Block) -> BlockRecord {
+    // SAFETY: shards have the memory of their blocks from `ShardSource`, which has it from `BlockRecord::for_chain`.
+    unsafe { BlockRecord::before(block.header()) }
+}
+
 /// A list of blocks that are no shard's, or are about to be.
 #[derive(Debug, Default)]
 pub(crate) struct BlockList {

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! A free sets the bit of its chunk with one `fetch_or`. The old bit says whether the chunk came back before: of any number of
-//! frees that race, exactly one wins. Then it raises the bits above, as far as they are not raised ([`signal`](crate::sharded::signal):
+//! frees that race, exactly one wins. Then it raises the bits above, as far as they are not raised ([`signal`]:
 //! there is written why no free is lost). The owner lowers them from above, makes the chunks free that it finds, and takes their
 //! bits out only then: so there is no moment at which a chunk that was given back is neither marked here nor free, and a second free
 //! of it finds the one or the other.

@@ -66,6 +66,11 @@ macro_rules! on_every_heap {
     };
 }
 
+/// Returns the byte that the `number`-th of some objects is filled with.
+pub(crate) fn byte(number: usize) -> u8 {
+    number.to_le_bytes()[0]
+}
+
 /// Returns the layout of `size` bytes aligned to `align`.
 #[track_caller]
 pub(crate) fn layout(size: usize, align: usize) -> Layout {

@@ -7,11 +7,15 @@ use std::alloc::System;
 use std::vec::Vec;
 
 use super::{Crossed, count};
+use crate::current_cpu::CurrentCpu;
+use crate::memory_source::MemorySource;
+use crate::misuse::{Misuse, MisuseKind};
 use crate::sharded::central::Blocks;
 use crate::sharded::finding::Found;
 use crate::sharded::remote_frees::GivenBack;
+use crate::sharded_allocator::ShardedAllocator;
 use crate::size_class::ClassIndex;
-use crate::{BLOCK_SIZE, CurrentCpu, MemorySource, Misuse, MisuseKind, ShardedAllocator};
+use crate::units::BLOCK_SIZE;
 
 /// The host's memory.
 struct Host;
