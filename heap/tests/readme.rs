@@ -39,8 +39,25 @@ fn tests_in(cell: &str) -> Vec<(&str, &str)> {
     quoted.filter_map(|name| name.rsplit_once("::")).collect()
 }
 
-/// Returns whether `source` has a test of that name: a function below the attribute that makes it one.
+/// Returns whether `source` has a test of that name: one that is listed for every kind of heap, or a function below the attribute
+/// that makes it one.
 fn has_test(source: &str, name: &str) -> bool {
+    is_listed(source, name) || is_marked(source, name)
+}
+
+/// Returns whether `on_every_heap!` makes a test of that name, each in a line of its own.
+fn is_listed(source: &str, name: &str) -> bool {
+    let mut lists = source.split("on_every_heap! {").skip(1);
+    lists.any(|list| {
+        let lines = list.lines().take_while(|line| *line != "}");
+        lines
+            .into_iter()
+            .any(|line| line.trim() == format!("{name},"))
+    })
+}
+
+/// Returns whether `source` has a function of that name below the attribute that makes it a test.
+fn is_marked(source: &str, name: &str) -> bool {
     let head = format!("fn {name}(");
     let lines: Vec<_> = source.lines().map(str::trim).collect();
     let functions = (0..lines.len()).filter(|number| lines[*number].starts_with(&head));
@@ -159,4 +176,11 @@ fn a_feature_without_a_test_is_a_fault() {
     let readme = EXAMPLE.replace("`src/bitmap/tests::words`", "of course");
     let faults = faults(&readme, |_| Some(SOURCE.to_owned()));
     assert_eq!(faults, ["no `file::name` of a test in: of course"]);
+}
+
+#[test]
+fn a_test_that_runs_on_every_heap_is_one() {
+    let source = "fn goes_back<H: Heap>() {}\n\non_every_heap! { Source:\n    goes_back,\n}\n\nfn helper() {}\n";
+    assert!(has_test(source, "goes_back"));
+    assert!(!has_test(source, "helper") && !has_test(source, "goes"));
 }
