@@ -19,8 +19,8 @@ use core::ptr::NonNull;
 ///
 /// The heap looks at what it gets before it touches it (of a region, at its first and last 256 KiB). Memory that is
 /// misaligned, or overlaps what the heap holds, is
-/// taken for a "no" and told to the misuse handler; it is lost. A request asks a source at most a few times, so one that
-/// says "yes" and gives nothing of use ends in null, not in a loop.
+/// taken for a "no" and told to the misuse handler; it is lost. A request asks a source at most a few times (in a heap
+/// with shards, a few times for each), so one that says "yes" and gives nothing of use ends in null, not in a loop.
 ///
 /// # Safety
 ///

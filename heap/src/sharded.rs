@@ -13,7 +13,8 @@
 //! ```
 //!
 //! - A block has a [record] in front of its chain's header: who owns it, and a [tree of bits](remote_frees) for what others give back.
-//!   Such a free is one `fetch_or`, and waits for nothing. The owner takes all of it in when it runs dry, told by its [inbox].
+//!   Such a free is one `fetch_or`, and waits for nothing. The owner takes it in when it runs dry, told by its [inbox]; how no free is
+//!   lost between the two is in [signal].
 //! - Whose block an address lies in is looked up in a [table] without a lock, on a [visit](visits); there is written why a header
 //!   outlives whoever looks at it.
 //! - Blocks that fall idle go to the [central] pool, and from there to whoever needs one, or to the source. A shard that gets no

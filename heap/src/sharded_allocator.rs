@@ -35,13 +35,14 @@ use crate::units::CHUNKS_PER_STACK;
 ///
 /// - *Allocating, and giving back what was allocated on the same CPU*, touches the CPU's own shard alone: no cache line is written
 ///   that another CPU reads or writes, and the shard's lock is free.
-/// - *Giving back what was allocated on another CPU* waits for nobody: it leaves one bit, by one atomic instruction that also finds
-///   out a double free, however many CPUs race, and at most five more to tell the owner.
+/// - *Giving back what was allocated on another CPU* leaves one bit, by one atomic instruction that also finds out a double free,
+///   however many CPUs race; the first of a stack, of a block and of a place takes one more for each, to tell the owner.
 /// - *A free is legal in any context*, also in one that may have interrupted the heap on its own CPU: a non-maskable
-///   interrupt, the report of a panic. A free of at most 248 KiB waits for nobody; a larger one does where
-///   [`CurrentCpu::may_wait`]. An allocation that may not wait gets what is at hand, or null.
+///   interrupt, the report of a panic. Where [`CurrentCpu::may_wait`] says no, it waits for nothing and takes a fixed number of steps.
+///   Elsewhere it waits only if it has more to do than to leave a bit: it empties a block, it takes in for an owner who does not
+///   look, or it is of more than 248 KiB. An allocation that may not wait gets what is at hand, or null.
 /// - *No CPU starves while another one hoards*: empty blocks are everybody's, and a CPU that finds no memory takes over blocks
-///   with room from others. Null means that nobody had it.
+///   with room from others. Null means that every shard was asked.
 /// - *A CPU that is gone* leaves its memory to who [takes it over](Self::take_over), or whoever needs it.
 ///
 /// What others give back counts as free at once, but can be handed out again, and go home, only when its owner has taken it in:
@@ -51,9 +52,11 @@ use crate::units::CHUNKS_PER_STACK;
 /// A wrong free of what another CPU owns is found out by the same means. If two frees of one object race, exactly one wins, as
 /// long as its memory is not handed out again between them. One by its owner and one by another CPU at the very same time may both
 /// return, and so may one that comes while the owner takes another one in. The owner then finds out when it takes in what came back, and
-/// the misuse handler is told so, later and with the chunk's size as the layout.
+/// the misuse handler is told so, later and with the chunk's size as the layout; or it frees what has got the chunk meanwhile, if anything
+/// has.
 ///
-/// What a source gives is compared with all blocks, and with the regions of the shard that asked.
+/// What a source gives is compared with all blocks, and with the regions of the shard that asked. Before a request is answered with null,
+/// it is asked some times for each shard.
 ///
 /// # Costs
 ///
