@@ -136,11 +136,13 @@ pub enum Server {
 
 impl Server {
     /// Returns what serves `layout` in a heap with these classes: the smallest chunk that is large enough for the size rounded
-    /// up to the alignment, else a run where a block can hold it (the first page is the block's own), else a region.
+    /// up to the alignment, else a run where a block can hold it (the first two pages are the heap's own), else a region.
     #[must_use]
     pub fn of(layout: Layout, classes: &[ClassStatistics]) -> Self {
         /// Pages of a block.
         const BLOCK_PAGES: usize = stack_alloc::BLOCK_SIZE / PAGE_SIZE;
+        /// Those that are the heap's own: the block's header, and the page that other CPUs write.
+        const OWN_PAGES: usize = 2;
         let (size, align) = (layout.size().max(1), layout.align());
         let rounded = size.checked_next_multiple_of(align).unwrap_or(usize::MAX);
         let mut fitting = classes.iter().filter(|class| class.chunk_size >= rounded);
@@ -148,7 +150,7 @@ impl Server {
             return Self::Chunk(class.chunk_size);
         }
         let (pages, align_pages) = (size.div_ceil(PAGE_SIZE), align.div_ceil(PAGE_SIZE));
-        if pages < BLOCK_PAGES && align_pages <= BLOCK_PAGES - pages {
+        if pages <= BLOCK_PAGES - OWN_PAGES && align_pages <= BLOCK_PAGES - pages {
             Self::Run(pages)
         } else {
             Self::Region(pages)

@@ -135,9 +135,10 @@ fn servers_follow_size_and_alignment() {
         (16_384, 8, Server::Chunk(16_384)),
         (16_385, 8, Server::Run(5)),
         (1, 8192, Server::Run(1)),
-        (63 * 4096, 8, Server::Run(63)),
-        (63 * 4096, 8192, Server::Region(63)),
-        (63 * 4096 + 1, 8, Server::Region(64)),
+        (62 * 4096, 8, Server::Run(62)),
+        (62 * 4096, 8192, Server::Run(62)),
+        (62 * 4096, 16384, Server::Region(62)),
+        (62 * 4096 + 1, 8, Server::Region(63)),
         (1, 1 << 62, Server::Region(1)),
     ] {
         let found = Server::of(layout(size, align), &classes);
