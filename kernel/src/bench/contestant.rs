@@ -9,7 +9,6 @@ use lock_api::RawMutex;
 use stack_alloc::{CurrentCpu, ShardedAllocator};
 
 use super::run::BenchError;
-use crate::cpu::MOST_CPUS;
 use crate::memory::heap_source::{FrameSource, ThisCpu};
 
 /// A kind of heap that can be measured.
@@ -27,12 +26,16 @@ pub trait Contestant {
     ) -> Result<(), BenchError>;
 }
 
-/// A heap of the kernel's own kind: as many shards, the same sort of lock, and memory from where the kernel's has it.
+/// A heap of the kernel's own kind: shards, the same sort of lock, and memory from where the kernel's has it.
 #[derive(Clone, Copy, Debug)]
 pub struct KernelHeap;
 
-/// The type of [`HEAP`](crate::memory::heap_source::HEAP), but for the kind of lock and for who says which CPU it is.
-type Heap<R> = ShardedAllocator<FrameSource, PlayedCpu, R, MOST_CPUS>;
+/// As many shards as CPUs are played. (Each makes the kernel's image longer, and what a BIOS reads of it takes its time.) The kernel's own
+/// heap has more, and looks at each when a block leaves it.
+const SHARDS: usize = 2;
+
+/// The type of [`HEAP`](crate::memory::heap_source::HEAP), but for the kind of lock, the number of shards and who says which CPU it is.
+type Heap<R> = ShardedAllocator<FrameSource, PlayedCpu, R, SHARDS>;
 
 /// Says to a heap under test which CPU asks: whichever was named last. So one CPU plays several, one operation at a time, and each
 /// is measured as exactly as any other. It takes as many instructions as to ask for the real one.
@@ -78,7 +81,7 @@ impl Contestant for KernelHeap {
 
 /// Creates a heap in memory that is reserved for it.
 ///
-/// It is too long for a call stack: half a MiB. So it is made when the kernel is compiled, and copied from there to its place.
+/// It is long for a call stack: 100 KiB. So it is made when the kernel is compiled, and copied from there to its place.
 fn create<R: RawMutex>(place: &mut Vec<Heap<R>>) -> Result<&Heap<R>, BenchError> {
     place.try_reserve_exact(1)?;
     let place = place
