@@ -11,7 +11,7 @@ use crate::check::{Corruption, check_shard};
 use crate::current_cpu::CurrentCpu;
 use crate::memory_source::MemorySource;
 use crate::page_runs::{KEPT_BLOCKS, LARGEST_RESERVE, run_around};
-use crate::place::{Object, ObjectState, Place};
+use crate::place::{Object, ObjectKind, ObjectState, Place};
 use crate::run::RunKind;
 use crate::sharded::record::record_of;
 use crate::sharded::shard::Owned;
@@ -272,8 +272,9 @@ fn with_record(mut picture: BlockSnapshot) -> BlockSnapshot {
 /// Returns whether others gave back a live object of a shard that was entered.
 fn is_given_back(owned: &Owned, object: Object) -> bool {
     let holdings = &owned.chain.holdings;
-    if let Some(region) = holdings.regions.find(object.address) {
-        return region.is_given_back();
+    if object.kind == ObjectKind::Region {
+        let region = holdings.regions.find(object.address);
+        return region.is_some_and(|region| region.is_given_back());
     }
     let run = (holdings.runs.find(object.address))
         .and_then(|block| Some((block, run_around(block, object.address)?)));

@@ -14,6 +14,9 @@ const BAD: u64 = 0xffff_f000_00ba_d000;
 /// Bytes of a page of the heap.
 const PAGE: usize = 4096;
 
+/// The pages that each block begins with: what other CPUs write, and the header.
+const HEADERS: usize = 2;
+
 /// The most pages that are overwritten.
 const MOST_PAGES: usize = 64;
 
@@ -21,8 +24,8 @@ const MOST_PAGES: usize = 64;
 fn overwrite_records() {
     let mut records = [0; MOST_PAGES];
     let pages = HEAP.blocks().flat_map(|block| {
-        let behind_header = 1..block.pages.len();
-        behind_header.map(move |page| block.address + page * PAGE)
+        let behind_headers = HEADERS..block.pages.len();
+        behind_headers.map(move |page| block.address + page * PAGE)
     });
     let own = pages.filter(|address| HEAP.what_is(*address) == Place::Own);
     let count = (records.iter_mut().zip(own))
