@@ -29,6 +29,9 @@ use crate::size_class::STACKS_PER_RUN;
 use crate::sync::{AtomicU64, Ordering};
 use crate::units::{CHUNKS_PER_STACK, PAGES_PER_BLOCK};
 
+/// Pages that have words. (Loom has to create every word. Its models use no two runs that are a multiple of so many pages apart.)
+const PAGES: usize = if cfg!(loom) { 16 } else { PAGES_PER_BLOCK };
+
 /// Words of one page.
 #[derive(Debug)]
 #[repr(align(32))]
@@ -43,7 +46,7 @@ pub(crate) struct RemoteFrees {
     /// Word `k`, bit `p`: there is something in word `k` of page `p`.
     signals: [AtomicU64; STACKS_PER_RUN],
     /// By the first page of a run: its chunks that came back. (A run that is one allocation is one chunk.)
-    words: [Words; PAGES_PER_BLOCK],
+    words: [Words; PAGES],
 }
 
 /// What became of a chunk that was given back.
@@ -81,7 +84,7 @@ impl RemoteFrees {
         Self {
             pending: AtomicU64::new(0),
             signals: words(),
-            words: [(); PAGES_PER_BLOCK].map(|()| Words(words())),
+            words: [(); PAGES].map(|()| Words(words())),
         }
     }
 
@@ -90,7 +93,7 @@ impl RemoteFrees {
     /// The chunk's contents, as this caller left them, are seen by whoever gets the chunk next.
     pub(crate) fn give_back(&self, page: usize, chunk: usize) -> GivenBack {
         let stack = chunk / CHUNKS_PER_STACK;
-        let word = &self.words[page].0[stack];
+        let word = &self.words[page % PAGES].0[stack];
         if !signal::set(word, chunk % CHUNKS_PER_STACK) {
             return GivenBack::Twice;
         }
@@ -105,7 +108,7 @@ impl RemoteFrees {
     /// Returns which chunks of the stack of `chunk`, in the run that begins at `page`, were given back and not taken in yet.
     #[inline(always)]
     pub(crate) fn beside(&self, page: usize, chunk: usize) -> Bitmap {
-        let word = &self.words[page].0[chunk / CHUNKS_PER_STACK % STACKS_PER_RUN];
+        let word = &self.words[page % PAGES].0[chunk / CHUNKS_PER_STACK % STACKS_PER_RUN];
         Bitmap::from_bits(word.load(Ordering::Relaxed))
     }
 
@@ -117,7 +120,7 @@ impl RemoteFrees {
 
     /// Returns whether nothing was given back of a run that begins at `page`.
     pub(crate) fn is_empty_at(&self, page: usize) -> bool {
-        (self.words[page].0.iter()).all(|word| word.load(Ordering::Relaxed) == 0)
+        (self.words[page % PAGES].0.iter()).all(|word| word.load(Ordering::Relaxed) == 0)
     }
 
     /// Returns whether anything was given back that a call of [`take`](Self::take) would find. Behind a message, it is.
@@ -153,7 +156,7 @@ impl RemoteFrees {
 
     /// Takes what was given back of one stack.
     fn take_word(&self, page: usize, stack: usize, each: &mut impl FnMut(usize, usize, Bitmap)) {
-        let word = &self.words[page].0[stack];
+        let word = &self.words[page % PAGES].0[stack];
         let chunks = word.load(Ordering::SeqCst);
         if chunks != 0 {
             each(page, stack, Bitmap::from_bits(chunks));

@@ -10,6 +10,8 @@ use loom::thread;
 use crate::bitmap::Bitmap;
 use crate::sharded::inbox::{Inbox, Taken};
 use crate::sharded::remote_frees::{GivenBack, Noted, RemoteFrees, Rest};
+use crate::sharded::visits::Visits;
+use crate::sync::leave_fences_out;
 use crate::units::CHUNKS_PER_STACK;
 
 /// A chunk: the first page of its run, its number, and what its user wrote there.
@@ -25,11 +27,13 @@ struct Block {
     frees: UnsafeCell<RemoteFrees>,
     /// What its owner is told.
     inbox: Inbox,
+    /// Who gives something back.
+    visits: Visits,
     /// Its chunks.
     chunks: Vec<Chunk>,
 }
 
-// SAFETY: the tree is shared but in `goes_on`, where loom proves that it is not; what loom tracks, loom proves too.
+// SAFETY: the tree is shared but in `go_on`, where loom proves that it is not; what loom tracks, loom proves too.
 unsafe impl Sync for Block {}
 // SAFETY: nothing is bound to a thread.
 unsafe impl Send for Block {}
@@ -45,18 +49,20 @@ impl Block {
         Arc::new(Self {
             frees: UnsafeCell::new(RemoteFrees::new()),
             inbox: Inbox::new(),
+            visits: Visits::new(),
             chunks: chunks.iter().map(chunk).collect(),
         })
     }
 
     /// Returns the tree.
     fn frees(&self) -> &RemoteFrees {
-        // SAFETY: it is there as long as the block; see `goes_on`.
+        // SAFETY: it is there as long as the block; see `go_on`.
         unsafe { &*self.frees.get() }
     }
 
-    /// Gives chunk `index` back, without having used it.
+    /// Gives chunk `index` back, on a visit, without having used it.
     fn give_back(&self, index: usize) -> GivenBack {
+        let _visit = self.visits.begin();
         let chunk = &self.chunks[index];
         let given_back = self.frees().give_back(chunk.page, chunk.number);
         if matches!(
@@ -107,8 +113,11 @@ impl Block {
         all
     }
 
-    /// Uses the memory of the tree for something else.
-    fn goes_on(&self) {
+    /// Uses the memory of the tree for something else if nobody looks at it. Called when no chunk is live.
+    fn go_on(&self) {
+        if !self.visits.are_over() {
+            return;
+        }
         // SAFETY: loom proves that nobody else uses it.
         unsafe { &mut *self.frees.get() }.touch_alone();
     }
@@ -131,7 +140,23 @@ fn nothing_is_lost_piecewise(
     takes: usize,
     most: usize,
 ) {
+    for has_fences in [true, false] {
+        try_frees(chunks, frees, takes, most, has_fences);
+    }
+}
+
+/// Does what [`nothing_is_lost_piecewise`] does. Without fences, it is proved alone that what a user wrote is seen.
+fn try_frees(
+    chunks: &'static [(usize, usize)],
+    frees: &'static [&'static [usize]],
+    takes: usize,
+    most: usize,
+    has_fences: bool,
+) {
     loom::model(move || {
+        if !has_fences {
+            leave_fences_out();
+        }
         let block = Block::new(chunks);
         let threads: Vec<_> = frees
             .iter()
@@ -143,13 +168,16 @@ fn nothing_is_lost_piecewise(
         let mut taken = Vec::new();
         for _ in 0..takes {
             taken.extend(block.take_if_told(most));
-            if taken.len() == chunks.len() {
-                // Nothing of the block's is live: all who gave back have passed.
-                block.goes_on();
+            if taken.len() == chunks.len() && has_fences {
+                block.go_on();
+                break;
             }
         }
         for thread in threads {
             thread.join().expect("no thread panics");
+        }
+        if !has_fences {
+            return;
         }
         if taken.len() < chunks.len() {
             // As often as it takes; and if he is told of nothing, that is all.
@@ -157,7 +185,7 @@ fn nothing_is_lost_piecewise(
                 taken.extend(block.take_if_told(most));
             }
             assert!(!block.frees().has_any(), "what is there was told");
-            block.goes_on();
+            block.go_on();
         }
         taken.sort_unstable();
         assert!(taken.into_iter().eq(0..chunks.len()));
