@@ -12,7 +12,7 @@
 # OUTPUT=target/screenshot.png is what `make screenshot` writes, COMMANDS='heap; frames' what it types before, and DELAY=10 how
 # many seconds it waits behind the last of them; without DELAY it waits until that is done, and without COMMANDS it types
 # `stress 60 1` and waits 50 s.
-# PREEMPTIONS=3 is how often `make loom` has a thread interrupted by others, at most; MUTANTS=1 makes it weaken the heap instead.
+# PREEMPTIONS=3 is how often `make loom` has threads interrupted by others, at most; MUTANTS=1 makes it break the heap instead.
 # ROUNDS=41 is how often `make bench-ripgrep` runs each ripgrep, PROFILE=release or release-lto how it builds them.
 
 SHELL := bash

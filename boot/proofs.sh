@@ -6,8 +6,8 @@
 #   boot/proofs.sh tsan       those with threads under the thread sanitizer: whatever two threads touch is in an order, or atomic
 #   boot/proofs.sh valgrind   a part of them under valgrind: nothing uninitialised is used to decide or to address
 #   boot/proofs.sh miri       a part of them in Miri: no undefined behaviour, and every pointer keeps its provenance
-#   boot/proofs.sh loom       models of what CPUs do to each other, in every order of events that loom knows; with
-#                             LOOM_MAX_PREEMPTIONS=3 in those with so few threads interrupted by others
+#   boot/proofs.sh loom       models of what CPUs do to each other, in every order of events that loom knows in which threads
+#                             are interrupted by others at most LOOM_MAX_PREEMPTIONS times: 3, unless set
 #   boot/proofs.sh msrv       the library, built by the oldest Rust that it promises to build with
 #   boot/proofs.sh features   the library and its unit tests with every feature alone, all tests with all of them
 #
@@ -95,8 +95,8 @@ miri() {
 # after another is tried, up to hundreds of thousands.
 loom() {
     local failed=0
-    export RUSTFLAGS='--cfg loom' CARGO_PROFILE_DEV_OPT_LEVEL=3
-    printf '=== loom: at most %s preemptions\n' "${LOOM_MAX_PREEMPTIONS:-any number of}"
+    export RUSTFLAGS='--cfg loom' CARGO_PROFILE_DEV_OPT_LEVEL=3 LOOM_MAX_PREEMPTIONS=${LOOM_MAX_PREEMPTIONS:-3}
+    printf '=== loom: at most %s preemptions\n' "$LOOM_MAX_PREEMPTIONS"
     heap_test target/loom --lib -- loom_tests || failed=1
     heap_test target/loom --test loom || failed=1
     return "$failed"

@@ -70,8 +70,8 @@ if [ "${1:-}" != host ]; then
     for proof in features msrv asan valgrind miri; do
         step "$proof" env MIRI_WITHOUT_THREADS=1 boot/proofs.sh "$proof"
     done
-    # `make loom` has no bound.
-    step loom env LOOM_MAX_PREEMPTIONS=3 boot/proofs.sh loom
+    # `make loom` goes further.
+    step loom env LOOM_MAX_PREEMPTIONS=2 boot/proofs.sh loom
     step icount boot/icount.sh check
 fi
 

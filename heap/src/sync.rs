@@ -47,6 +47,7 @@ pub(crate) fn is_locked<R: lock_api::RawMutex, T>(mutex: &Mutex<R, T>) -> bool {
     core::sync::atomic::fence(Ordering::Acquire);
     is_locked
 }
+/// The same, as far as loom knows it.
 #[cfg(loom)]
 pub(crate) fn is_locked<R, T>(mutex: &Mutex<R, T>) -> bool {
     loom::sync::atomic::fence(Ordering::SeqCst);

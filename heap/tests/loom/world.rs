@@ -11,7 +11,7 @@ use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use loom::cell::UnsafeCell as Tracked;
+use loom::cell::UnsafeCell as TrackedUnsafeCell;
 use loom::thread::{self, JoinHandle};
 use stack_alloc::{BLOCK_SIZE, CurrentCpu, MemorySource, Misuse, MisuseKind, ShardedAllocator};
 
@@ -67,7 +67,7 @@ impl CurrentCpu for Cpu {
 /// A source of a few blocks and one region. Loom proves that one at a time uses it.
 pub(crate) struct Source {
     /// Which blocks, and behind them the region, are out. Read and written by who has the lock.
-    out: Tracked<[bool; BLOCKS + 1]>,
+    out: TrackedUnsafeCell<[bool; BLOCKS + 1]>,
     /// Blocks that may be out at a time.
     limit: usize,
 }
@@ -136,7 +136,7 @@ struct Shadow {
     /// The addresses of live objects.
     live: HashSet<usize>,
     /// For each address the cell that whoever has it writes.
-    cells: HashMap<usize, Rc<Tracked<()>>>,
+    cells: HashMap<usize, Rc<TrackedUnsafeCell<()>>>,
 }
 
 /// An object.
@@ -178,7 +178,7 @@ impl World {
     /// Creates a heap whose source has `blocks` blocks.
     fn new(blocks: usize) -> Self {
         let source = Source {
-            out: Tracked::new([false; BLOCKS + 1]),
+            out: TrackedUnsafeCell::new([false; BLOCKS + 1]),
             limit: blocks,
         };
         let heap = Heap::new(source);
@@ -206,7 +206,7 @@ impl World {
                 shadow
                     .cells
                     .entry(address)
-                    .or_insert_with(|| Rc::new(Tracked::new(()))),
+                    .or_insert_with(|| Rc::new(TrackedUnsafeCell::new(()))),
             )
         };
         cell.with_mut(|_| {});

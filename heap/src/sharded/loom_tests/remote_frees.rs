@@ -4,7 +4,7 @@ use core::cell::UnsafeCell;
 use std::sync::Arc;
 use std::vec::Vec;
 
-use loom::cell::UnsafeCell as Tracked;
+use loom::cell::UnsafeCell as TrackedUnsafeCell;
 use loom::thread;
 
 use crate::bitmap::Bitmap;
@@ -18,7 +18,7 @@ use crate::units::CHUNKS_PER_STACK;
 struct Chunk {
     page: usize,
     number: usize,
-    contents: Tracked<bool>,
+    contents: TrackedUnsafeCell<bool>,
 }
 
 /// A block that belongs to the first thread.
@@ -44,7 +44,7 @@ impl Block {
         let chunk = |&(page, number)| Chunk {
             page,
             number,
-            contents: Tracked::new(false),
+            contents: TrackedUnsafeCell::new(false),
         };
         Arc::new(Self {
             frees: UnsafeCell::new(RemoteFrees::new()),

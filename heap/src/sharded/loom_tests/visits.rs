@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::vec::Vec;
 
 use lock_api::RawMutex;
-use loom::cell::UnsafeCell as Tracked;
+use loom::cell::UnsafeCell as TrackedUnsafeCell;
 use loom::thread;
 
 use crate::sharded::table::{Entry, Table};
@@ -22,7 +22,7 @@ struct Record {
     address: usize,
     next: AtomicPtr<Record>,
     /// What its owner writes before it is put in.
-    header: Tracked<u32>,
+    header: TrackedUnsafeCell<u32>,
     /// What visitors write.
     word: AtomicUsize,
 }
@@ -56,7 +56,7 @@ impl Handle {
         Self(NonNull::from(Box::leak(Box::new(Record {
             address,
             next: AtomicPtr::new(ptr::null_mut()),
-            header: Tracked::new(header),
+            header: TrackedUnsafeCell::new(header),
             word: AtomicUsize::new(0),
         }))))
     }
