@@ -31,7 +31,8 @@ use crate::sync::show_to_model;
 use crate::units::{CHUNKS_PER_STACK, PAGE_SIZE, PAGES_PER_BLOCK};
 
 /// Stacks, or runs, of which a shard takes in what was given back, for each time that it is entered: interrupts may be masked meanwhile.
-const MOST_STACKS: usize = 8;
+/// (Models have no more than two or three, and some shall be left.)
+const MOST_STACKS: usize = if cfg!(loom) { 1 } else { 8 };
 
 /// Messages that it looks at in vain meanwhile, at most.
 const MOST_MESSAGES: usize = 4;

@@ -152,3 +152,27 @@ fn who_takes_over_finds_what_was_freed_before() {
         world.finish();
     });
 }
+
+#[test]
+fn who_has_taken_over_is_told_by_who_frees() {
+    model(2, |world| {
+        let (object, stays) = (world.allocate(PAGES), world.allocate(LARGE));
+        let other = on(1, &world, move |world| world.free(object));
+        let taker = on(1, &world, move |world| {
+            let blocks = world.heap.take_over(0);
+            // What the take-over itself told is looked at.
+            world.heap.trim_here();
+            blocks
+        });
+        wait(other);
+        // As above.
+        let blocks = if wait(taker) == 0 { 2 } else { 1 };
+        world.go_to(1);
+        let again = world.allocate(PAGES);
+        assert_eq!(world.pieces_out(), blocks, "where there is room");
+        world.free(again);
+        world.free(stays);
+        assert_eq!(misuses(), []);
+        world.finish();
+    });
+}

@@ -6,7 +6,7 @@ use std::vec::Vec;
 use loom::thread;
 
 use crate::sharded::inbox::{Inbox, Taken};
-use crate::sync::{AtomicUsize, Ordering};
+use crate::sync::{AtomicUsize, Ordering, fence_for_model};
 
 /// An inbox, and what its messages are about: a count of news at each place.
 struct News {
@@ -23,13 +23,14 @@ impl News {
         })
     }
 
-    /// Has news at `place`.
+    /// Has news at `place`: they are changed first, as a signal is.
     fn tell(&self, place: usize) {
-        self.counts[place].fetch_add(1, Ordering::Relaxed);
+        self.counts[place].fetch_add(1, Ordering::SeqCst);
+        fence_for_model();
         self.inbox.post(place);
     }
 
-    /// Takes at most `most` messages, and the news that are seen then, as a block's word is looked at: without an order of its own.
+    /// Takes at most `most` messages, and the news that are seen then: looked at without an order of their own.
     fn take(&self, taken: &mut Taken, most: usize) -> usize {
         (0..most)
             .map_while(|_| self.inbox.take(taken))
@@ -41,8 +42,18 @@ impl News {
 
 /// Lets threads tell of these places, while the owner takes `takes` messages; and then proves that all of it arrives.
 fn all_news_arrive(told: &'static [&'static [usize]], takes: usize) {
+    all_news_arrive_behind(&[], told, takes);
+}
+
+/// The same, where the owner was told of the places `before` already: so he takes something for certain while the threads tell.
+fn all_news_arrive_behind(
+    before: &'static [usize],
+    told: &'static [&'static [usize]],
+    takes: usize,
+) {
     loom::model(move || {
         let news = News::new();
+        before.iter().for_each(|place| news.tell(*place));
         let threads: Vec<_> = told
             .iter()
             .map(|places| {
@@ -56,7 +67,7 @@ fn all_news_arrive(told: &'static [&'static [usize]], takes: usize) {
             thread.join().expect("no thread panics");
         }
         // No more than a message for each time that something was told.
-        let all: usize = told.iter().map(|places| places.len()).sum();
+        let all = before.len() + told.iter().map(|places| places.len()).sum::<usize>();
         sum += news.take(&mut taken, all);
         assert_eq!(sum, all);
         assert_eq!(news.inbox.take(&mut taken), None);
@@ -86,4 +97,19 @@ fn one_teller_of_many_news() {
 #[test]
 fn two_tellers_of_many_news() {
     all_news_arrive(&[&[0, 1], &[1]], 2);
+}
+
+#[test]
+fn a_teller_of_what_is_there() {
+    all_news_arrive_behind(&[0], &[&[0]], 1);
+}
+
+#[test]
+fn a_teller_of_another_place_than_is_there() {
+    all_news_arrive_behind(&[0], &[&[1]], 2);
+}
+
+#[test]
+fn two_tellers_of_what_is_there_and_not() {
+    all_news_arrive_behind(&[0], &[&[0, 1], &[1]], 2);
 }

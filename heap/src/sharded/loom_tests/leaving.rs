@@ -21,6 +21,9 @@ const STACK_WORDS: usize = 1 << 16;
 /// How many blocks there are, and how many shards.
 const BLOCKS: usize = 2;
 
+/// The shard whose visitors are counted.
+const COUNTED: usize = 0;
+
 /// The shard whose visitors enter it.
 const ENTERED: usize = 1;
 
@@ -81,11 +84,19 @@ impl Model {
         }
     }
 
-    /// Lets all blocks go on that may. Returns how many did.
-    fn settle(&self, leaving: &mut Leaving) -> usize {
-        core::iter::from_fn(|| leaving.pop(Visitors::new(&self.shards, None)))
+    /// Lets all blocks go on that may, for one who has entered shard `entered`, or none. Returns how many did.
+    fn settle(&self, leaving: &mut Leaving, entered: Option<usize>) -> usize {
+        let _guard = entered.map(|shard| self.shards[shard].enter());
+        core::iter::from_fn(|| leaving.pop(Visitors::new(&self.shards, entered)))
             .map(BlockRecord::touch_alone)
             .count()
+    }
+
+    /// Takes block number `number` out of the table. Called by the one writer.
+    fn remove(&self, number: usize) -> BlockRecord {
+        // SAFETY: there is one writer.
+        unsafe { self.table.remove(self.blocks[number]) };
+        self.blocks[number]
     }
 }
 
@@ -98,9 +109,21 @@ impl Drop for Model {
     }
 }
 
-/// Lets the blocks leave, while a visitor of each shard looks at those of these numbers.
-fn while_visited(looks: [&'static [usize]; BLOCKS]) {
-    let work = move || {
+/// Runs a model whose first thread has room for shards.
+fn model(work: impl Fn() + Clone + Send + Sync + 'static) {
+    loom::model(move || {
+        let first = thread::Builder::new().stack_size(STACK_WORDS);
+        let first = first
+            .spawn(work.clone())
+            .expect("there is room for a thread");
+        first.join().expect("no thread panics");
+    });
+}
+
+/// Lets the blocks leave, while a visitor of each shard looks at those of these numbers. Who lets them go has entered shard `entered`, or
+/// none.
+fn while_visited(looks: [&'static [usize]; BLOCKS], entered: Option<usize>) {
+    model(move || {
         let model = Model::new();
         let threads: Vec<_> = looks
             .into_iter()
@@ -114,42 +137,53 @@ fn while_visited(looks: [&'static [usize]; BLOCKS]) {
             .collect();
         let mut leaving = Leaving::new();
         let mut gone = 0;
-        for block in model.blocks {
-            // SAFETY: there is one writer.
-            unsafe { model.table.remove(block) };
-            leaving.push(block);
-            gone += model.settle(&mut leaving);
+        for number in 0..BLOCKS {
+            leaving.push(model.remove(number));
+            gone += model.settle(&mut leaving, entered);
         }
-        gone += model.settle(&mut leaving);
+        gone += model.settle(&mut leaving, entered);
         for thread in threads {
             thread.join().expect("no thread panics");
         }
-        gone += model.settle(&mut leaving);
+        gone += model.settle(&mut leaving, entered);
         assert_eq!(gone, BLOCKS);
-    };
-    loom::model(move || {
-        let first = thread::Builder::new().stack_size(STACK_WORDS).spawn(work);
-        let first = first.expect("there is room for a thread");
-        first.join().expect("no thread panics");
     });
 }
 
 #[test]
 fn each_of_two_looks_at_one() {
-    while_visited([&[0], &[1]]);
+    while_visited([&[0], &[1]], None);
 }
 
 #[test]
 fn each_of_two_looks_at_the_other_one() {
-    while_visited([&[1], &[0]]);
+    while_visited([&[1], &[0]], Some(COUNTED));
 }
 
 #[test]
 fn both_look_at_the_last() {
-    while_visited([&[1], &[1]]);
+    while_visited([&[1], &[1]], Some(COUNTED));
 }
 
 #[test]
 fn one_looks_twice() {
-    while_visited([&[0, 1], &[]]);
+    while_visited([&[0, 1], &[]], Some(COUNTED));
+}
+
+#[test]
+fn each_shard_is_without_a_visit_at_another_moment() {
+    model(|| {
+        let (model, mut leaving) = (Model::new(), Leaving::new());
+        let first = model.shards[0].visits.begin();
+        leaving.push(model.remove(0));
+        assert_eq!(model.settle(&mut leaving, None), 0);
+        let second = model.shards[1].visits.begin();
+        drop(first);
+        // It looks at nothing: its block left before.
+        assert_eq!(model.settle(&mut leaving, None), 1);
+        leaving.push(model.remove(1));
+        assert_eq!(model.settle(&mut leaving, None), 0, "a round of its own");
+        drop(second);
+        assert_eq!(model.settle(&mut leaving, None), 1);
+    });
 }

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::vec::Vec;
 
 use loom::cell::UnsafeCell as TrackedUnsafeCell;
+use loom::sync::atomic::{AtomicBool, fence};
 use loom::thread;
 
 use crate::bitmap::Bitmap;
 use crate::sharded::inbox::{Inbox, Taken};
 use crate::sharded::remote_frees::{GivenBack, Noted, RemoteFrees, Rest};
 use crate::sharded::visits::Visits;
-use crate::sync::leave_fences_out;
+use crate::sync::{Ordering, leave_fences_out};
 use crate::units::CHUNKS_PER_STACK;
 
 /// A chunk: the first page of its run, its number, and what its user wrote there.
@@ -140,13 +141,26 @@ fn nothing_is_lost_piecewise(
     takes: usize,
     most: usize,
 ) {
+    nothing_is_lost_behind(0, chunks, frees, takes, most);
+}
+
+/// The same, where the first `there` chunks were given back before: the owner has a message, and takes something in for certain while
+/// the threads give back.
+fn nothing_is_lost_behind(
+    there: usize,
+    chunks: &'static [(usize, usize)],
+    frees: &'static [&'static [usize]],
+    takes: usize,
+    most: usize,
+) {
     for has_fences in [true, false] {
-        try_frees(chunks, frees, takes, most, has_fences);
+        try_frees(there, chunks, frees, takes, most, has_fences);
     }
 }
 
-/// Does what [`nothing_is_lost_piecewise`] does. Without fences, it is proved alone that what a user wrote is seen.
+/// Does what [`nothing_is_lost_behind`] does. Without fences, it is proved alone that what a user wrote is seen.
 fn try_frees(
+    there: usize,
     chunks: &'static [(usize, usize)],
     frees: &'static [&'static [usize]],
     takes: usize,
@@ -158,6 +172,7 @@ fn try_frees(
             leave_fences_out();
         }
         let block = Block::new(chunks);
+        (0..there).for_each(|chunk| block.free(chunk));
         let threads: Vec<_> = frees
             .iter()
             .map(|list| {
@@ -256,6 +271,74 @@ fn two_chunks_by_one_and_one_by_another() {
 #[test]
 fn three_chunks_by_three() {
     nothing_is_lost(&[(1, 0), (1, 5), (2, 0)], &[&[0], &[1], &[2]], 1);
+}
+
+/// Chunks in two stacks of two runs each: of the first one two.
+const CHUNKS: [(usize, usize); 5] = [(1, 0), (1, 5), (1, 64), (2, 0), (2, 64)];
+
+#[test]
+fn a_chunk_beside_one_that_is_there() {
+    nothing_is_lost_behind(1, &[CHUNKS[0], CHUNKS[1]], &[&[1]], 1, 1);
+}
+
+#[test]
+fn a_chunk_of_another_stack_than_one_that_is_there() {
+    nothing_is_lost_behind(1, &[CHUNKS[0], CHUNKS[2]], &[&[1]], 1, usize::MAX);
+}
+
+#[test]
+fn a_chunk_of_another_run_than_one_that_is_there() {
+    nothing_is_lost_behind(1, &[CHUNKS[0], CHUNKS[3]], &[&[1]], 1, usize::MAX);
+}
+
+#[test]
+fn a_chunk_of_another_run_and_stack_than_one_that_is_there() {
+    nothing_is_lost_behind(1, &[CHUNKS[0], CHUNKS[4]], &[&[1]], 1, usize::MAX);
+}
+
+#[test]
+fn two_chunks_beside_one_that_is_there() {
+    nothing_is_lost_behind(
+        1,
+        &[CHUNKS[0], CHUNKS[1], CHUNKS[3]],
+        &[&[1], &[2]],
+        1,
+        usize::MAX,
+    );
+}
+
+#[test]
+fn chunks_while_one_of_two_that_are_there_is_put_back() {
+    nothing_is_lost_behind(
+        2,
+        &[CHUNKS[0], CHUNKS[3], CHUNKS[1], CHUNKS[4]],
+        &[&[2], &[3]],
+        1,
+        1,
+    );
+}
+
+#[test]
+fn a_chunk_of_a_run_while_it_is_put_back() {
+    nothing_is_lost_behind(2, &[CHUNKS[0], CHUNKS[3], (3, 0)], &[&[2]], 1, 1);
+}
+
+#[test]
+fn a_chunk_that_came_back_is_marked_or_free() {
+    loom::model(|| {
+        let block = Block::new(&[(1, 0)]);
+        let is_free = Arc::new(AtomicBool::new(false));
+        block.free(0);
+        let (other, flag) = (Arc::clone(&block), Arc::clone(&is_free));
+        let thread = thread::spawn(move || {
+            let is_marked = other.frees().has(1, 0);
+            fence(Ordering::Acquire);
+            assert!(is_marked || flag.load(Ordering::Relaxed), "it is neither");
+        });
+        let rest = (block.frees()).take(1, |_, _, _| is_free.store(true, Ordering::Relaxed));
+        thread.join().expect("no thread panics");
+        assert_eq!(rest, Rest::None);
+    });
 }
 
 #[test]
