@@ -1,6 +1,6 @@
 //! Blocks and regions that go back to the source, or on to another shard, while somebody still looks at them.
 
-use crate::world::{REGION, misuses, model, on, on_without_waiting, wait};
+use crate::world::{BLOCKS, REGION, misuses, model, on, on_without_waiting, wait};
 
 /// Bytes of an object.
 const SIZE: usize = 1 << 10;
@@ -132,6 +132,24 @@ fn a_block_while_it_is_taken_in() {
             let another = world.allocate(PAGES);
             world.free(another);
         });
+        let mine = world.allocate(PAGES / 2);
+        world.free(mine);
+        wait(other);
+        assert_eq!(misuses(), []);
+        world.finish();
+    });
+}
+
+#[test]
+fn a_block_goes_back_while_it_is_taken_in() {
+    model(BLOCKS, |world| {
+        let idle: Vec<_> = (1..BLOCKS).map(|_| world.allocate(PAGES)).collect();
+        let object = world.allocate(PAGES);
+        // As above; and the pool of all is full, so it goes back to the source.
+        let stack = world.allocate(LARGE);
+        world.free(stack);
+        idle.into_iter().for_each(|object| world.free(object));
+        let other = on(1, &world, move |world| world.free(object));
         let mine = world.allocate(PAGES / 2);
         world.free(mine);
         wait(other);

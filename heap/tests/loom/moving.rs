@@ -60,8 +60,9 @@ fn a_free_while_another_shard_starves() {
     model(1, |world| {
         let (object, stays) = (world.allocate(LARGE), world.allocate(LARGE));
         let starving = on(1, &world, move |world| world.try_allocate(LARGE));
-        world.free(object);
+        let owner = on(0, &world, move |world| world.free(object));
         let got = wait(starving).expect("there was room");
+        wait(owner);
         world.free(got);
         world.free(stays);
         assert_eq!(misuses(), []);

@@ -13,7 +13,9 @@ use std::sync::Arc;
 
 use loom::cell::UnsafeCell as TrackedUnsafeCell;
 use loom::thread::{self, JoinHandle};
-use stack_alloc::{BLOCK_SIZE, CurrentCpu, MemorySource, Misuse, MisuseKind, ShardedAllocator};
+use stack_alloc::{
+    BLOCK_SIZE, CurrentCpu, KEPT_BLOCKS, MemorySource, Misuse, MisuseKind, ShardedAllocator,
+};
 
 /// Words of a thread's stack: a heap is moved there.
 const STACK_WORDS: usize = 1 << 16;
@@ -24,8 +26,8 @@ const MOST_EVENTS: usize = 20_000;
 /// Bytes at the start of a block that the heap writes itself: the record and the header, with some to spare.
 const HEADERS: usize = 6 * 4096;
 
-/// Blocks that there are, at most.
-const BLOCKS: usize = 4;
+/// Blocks that there are, at most: one more than a shard and the pool of all keep.
+pub(crate) const BLOCKS: usize = KEPT_BLOCKS + 2;
 
 /// Bytes of the one region that there is.
 pub(crate) const REGION: usize = 2 * BLOCK_SIZE;
