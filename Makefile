@@ -73,7 +73,7 @@ asan: ## Runs the heap's tests under the address sanitizer
 tsan: ## Runs the heap's tests with threads under the thread sanitizer
 valgrind: ## Runs a part of the heap's tests under valgrind
 miri: ## Runs a part of the heap's tests in Miri, for undefined behaviour
-loom: ## Runs models of many CPUs, in every order of events; MUTANTS=1 breaks the heap on purpose, and sees that found
+loom: ## Runs models of many CPUs; MUTANTS=1 breaks the heap on purpose instead
 msrv: ## Builds the heap with the oldest Rust that it promises to build with
 features: ## Runs the heap's tests with every feature alone and with all
 asan tsan valgrind miri msrv features:

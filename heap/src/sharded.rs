@@ -21,6 +21,43 @@
 //!   memory takes a block with room over from another one ([moving]).
 //!
 //! Order of locks: a shard's, then the central one. Two shards' are never waited for at once: the second is tried.
+//!
+//! # How we know
+//!
+//! Why each part is right is written in its module. Besides, small programs are tried in every order of events that [loom] knows, the
+//! hardware's reorderings among them:
+//!
+//! ```text
+//! make loom                   a few minutes; PREEMPTIONS=4 goes further. `make test` has 2.
+//! make loom MUTANTS=1         breaks the heap on purpose, piece by piece, and sees whether a model fails
+//! make tsan                   real threads under the thread sanitizer
+//! ```
+//!
+//! - *The parts alone* (`sharded/loom_tests`): frees of one tree that race with each other and with the owner who takes in, messages,
+//!   visits of an entry that goes or comes, blocks that leave one after the other. One to three threads beside the owner do one to three
+//!   things each. That memory goes on is a write that loom sees (`touch_alone`).
+//! - *The whole heap* (`heap/tests/loom`): two shards, two or three threads, one or two blocks, one region. Each object has a cell beside
+//!   it that its user writes: so memory that two have, or that goes on before what was written is seen, is found. So is who comes late to
+//!   memory that went back, whatever is not given back at the end, and a double free that nobody is told of.
+//!
+//! In each of these, threads are interrupted by others at most three times; one that waits is no interruption. Without a
+//! bound they do not end in reasonable time.
+//!
+//! What loom cannot see, and what stands for it:
+//!
+//! - *Sequential consistency of accesses* it knows in part: a load does not read past the newest such store, but it does read the
+//!   value that was there at first. Fences that are there for the model alone stand for the rest ([`crate::sync`]): they show what goes
+//!   wrong without the order, but not whether the accesses make it. That is argued in [`signal`] and [`visits`]. Fences acquire and
+//!   release besides; so the models of the tree are run without them too.
+//! - *Read-modify-writes* read the newest value there. A weaker order of two of them shows in what they guard alone.
+//! - *The bitmaps* that others look into ([`crate::published`]) and plain counters are no atomics of loom's: of the bitmaps, both orders of a
+//!   look and a change are tried, but never an older value.
+//! - *The lock* is loom's own, with a word beside it that others look at. What the user's lock promises is an argument in [`visits`].
+//! - *Sizes* are less: one word of an inbox, 16 pages with words, two looks before null.
+//! - *Reads before a write by the same thread* hide other threads' reads from loom's search, so each access is announced by a change of
+//!   a word beside the atomic.
+//!
+//! [loom]: https://docs.rs/loom
 
 pub(crate) mod central;
 pub(crate) mod finding;

@@ -1,7 +1,8 @@
 //! Blocks that leave one after the other, while visitors of two shards look at them: each goes on only when all who may look are done.
 
+use core::alloc::Layout;
 use core::ptr::NonNull;
-use std::alloc::{Layout, alloc, dealloc};
+use std::alloc::{alloc, dealloc};
 use std::sync::Arc;
 use std::vec::Vec;
 
