@@ -16,7 +16,9 @@ step() {
     local log=$logs/$1.log start=$SECONDS
     printf '\n=== %s\n' "$1"
     steps+=("$log")
-    if ! "${@:2}" 2>&1 </dev/null | tee "$log"; then
+    if "${@:2}" 2>&1 </dev/null | tee "$log"; then
+        printf '=== %s: %d s\n' "$1" $((SECONDS - start))
+    else
         printf 'step failed\n' >>"$log"
         printf '=== %s failed after %d s\n' "$1" $((SECONDS - start))
     fi

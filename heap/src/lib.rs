@@ -2,7 +2,7 @@
 #![no_std]
 #![cfg_attr(feature = "allocator_api", feature(allocator_api))]
 
-#[cfg(test)]
+#[cfg(any(test, loom))]
 extern crate std;
 
 pub use crate::block_snapshot::{BlockSnapshot, PageState};

@@ -41,7 +41,8 @@
 //!   memory that went back, whatever is not given back at the end, and a double free that nobody is told of.
 //!
 //! In each of these, threads are interrupted by others at most three times; one that waits is no interruption. Without a
-//! bound they do not end in reasonable time.
+//! bound they do not end in reasonable time. Loom also knows no order in which a lock that is only tried is about to be free; so the
+//! whole heap is modelled once more with a word that shows it, and one interruption less.
 //!
 //! What loom cannot see, and what stands for it:
 //!

@@ -5,7 +5,7 @@
 
 mod common;
 
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -40,6 +40,8 @@ type Turn = Box<dyn FnOnce()>;
 thread_local! {
     /// The turn that comes next on this thread.
     static NEXT: RefCell<Option<(Moment, Turn)>> = const { RefCell::new(None) };
+    /// Whoever looks at a lock on this thread finds it taken.
+    static LOOKS_BUSY: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Lets `turn` happen the next time that it is `moment` on this thread.
@@ -101,6 +103,10 @@ unsafe impl RawMutex for MutexByTurns {
         // SAFETY: the caller's promise: it is held.
         unsafe { RawMutex::unlock(&self.0) };
         come(Moment::Unlocked);
+    }
+
+    fn is_locked(&self) -> bool {
+        LOOKS_BUSY.get() || self.0.is_locked()
     }
 }
 
@@ -238,4 +244,19 @@ fn a_shard_that_is_busy_is_waited_for_if_nobody_else_has_memory() {
         assert_empty_after_trim(heap);
         assert_eq!(seen(), []);
     });
+}
+
+#[test]
+fn memory_on_its_way_is_waited_for() {
+    let heap = heap_over(CountingSource::new(BLOCK_SIZE));
+    let size = layout(200 << 10, 8);
+    on(0, || Object::new(heap, size, 1).free(heap));
+    // The other CPUs use memory of their own all the time: each of them is out of its shard for a moment now and then, but never is
+    // one when somebody looks.
+    LOOKS_BUSY.set(true);
+    let object = on(1, || Object::try_new(heap, size, 2));
+    LOOKS_BUSY.set(false);
+    object.expect("it is there").free(heap);
+    assert_empty_after_trim(heap);
+    assert_eq!(seen(), []);
 }

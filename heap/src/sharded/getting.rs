@@ -158,19 +158,27 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
         memory
     }
 
-    /// Hands out memory that is on its way out while somebody looks at it, when he has looked: a visit is short, unless he was
-    /// interrupted.
+    /// Hands out memory that was on its way while the other places were tried, of shard `index`, when nobody looks at it any more. Who has
+    /// entered a shard is waited for; who is counted as a visitor too, but not for ever: he may have been interrupted.
     fn allocate_when_left(&self, index: usize, layout: Layout) -> Option<Memory> {
-        for _ in 0..MOST_LOOKS {
-            if !self.central.has_leaving() {
-                break;
-            }
-            core::hint::spin_loop();
-            if self.visitors(None).are_over() {
-                return self.allocate_entered(index, layout, false);
-            }
+        if !self.central.has_leaving() {
+            return None;
         }
-        None
+        let mut looks = 0..MOST_LOOKS;
+        while looks.next().is_some() && self.central.has_leaving() {
+            self.settle_from_everywhere();
+            core::hint::spin_loop();
+        }
+        self.allocate_entered(index, layout, false)
+    }
+
+    /// Enters one shard after the other, which has nobody else in it then, and lets blocks that are out of the table go on.
+    fn settle_from_everywhere(&self) {
+        for (index, shard) in self.shards.iter().enumerate() {
+            let owned = shard.enter();
+            self.central.settle_if_any(self.visitors(Some(index)));
+            self.leave(owned);
+        }
     }
 
     /// Enters `shard`; if it is busy, waits where that may be. Called with no shard entered.
