@@ -16,8 +16,8 @@ use crate::shrinkers::Shrinkers;
 pub(crate) struct Callbacks {
     /// What to call after a request was answered with null.
     pub(crate) on_out_of_memory: OutOfMemoryHandler,
-    /// Says whether the caller may use the reserve.
-    pub(crate) is_urgent: fn() -> bool,
+    /// Says whether the caller may use the reserve: nobody may until the user has said so.
+    pub(crate) is_urgent: Option<fn() -> bool>,
     /// Whom to ask for memory before the answer is null.
     pub(crate) shrinkers: Shrinkers,
 }
@@ -27,15 +27,10 @@ impl Callbacks {
     pub(crate) const fn new() -> Self {
         Self {
             on_out_of_memory: OutOfMemoryHandler::new(),
-            is_urgent: never,
+            is_urgent: None,
             shrinkers: Shrinkers::new(),
         }
     }
-}
-
-/// Nothing is urgent until the user says what is.
-const fn never() -> bool {
-    false
 }
 
 /// A heap whose memory may be out.
@@ -54,7 +49,7 @@ pub(crate) trait WhenOut {
     #[inline(never)]
     fn allocate_when_out(&self, layout: Layout) -> Option<Memory> {
         let is_urgent = self.with_callbacks(|callbacks| callbacks.is_urgent);
-        let memory = if without_unwinding(is_urgent) {
+        let memory = if is_urgent.is_some_and(without_unwinding) {
             self.allocate_again(layout, true)
         } else {
             self.shrink_and_allocate(layout)

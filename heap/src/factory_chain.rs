@@ -19,6 +19,7 @@ use core::alloc::Layout;
 use core::ptr::NonNull;
 
 use crate::block::Block;
+use crate::chain_kind::ChainKind;
 use crate::holdings::Holdings;
 use crate::locate::Located;
 use crate::memory_source::MemorySource;
@@ -48,8 +49,8 @@ pub(crate) struct FactoryChain {
     pub(crate) holdings: Holdings,
     /// How many blocks shall be held back for emergencies.
     reserve: usize,
-    /// The longest run of pages that a block can hold.
-    longest_run: usize,
+    /// Who else has blocks of the source.
+    kind: ChainKind,
     /// What is counted.
     pub(crate) totals: Totals,
 }
@@ -59,14 +60,13 @@ pub(crate) struct FactoryChain {
 unsafe impl Send for FactoryChain {}
 
 impl FactoryChain {
-    /// Creates a chain that holds no memory, and keeps at most `kept` idle blocks, at most
-    /// [`KEPT_BLOCKS`](crate::page_runs::KEPT_BLOCKS). Its blocks can hold runs of up to `longest_run` pages.
-    pub(crate) const fn new(kept: usize, longest_run: usize) -> Self {
+    /// Creates a chain that holds no memory.
+    pub(crate) const fn new(kind: ChainKind) -> Self {
         Self {
             lists: [const { SizedAllocator::new() }; LISTS],
-            holdings: Holdings::new(kept),
+            holdings: Holdings::new(kind),
             reserve: 0,
-            longest_run,
+            kind,
             totals: Totals::new(),
         }
     }
@@ -454,7 +454,7 @@ impl FactoryChain {
         align: usize,
         source: &S,
     ) -> Option<Memory> {
-        let run = if pages > self.longest_run {
+        let run = if pages > self.kind.longest_run() {
             None
         } else {
             self.open(pages, align, RunKind::Whole, source)

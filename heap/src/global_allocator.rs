@@ -12,11 +12,11 @@ use lock_api::RawMutex;
 use crate::at_hand::{Resized, TakenBack};
 use crate::block_snapshot::BlockSnapshot;
 use crate::callbacks::{Callbacks, WhenOut, panic_on_misuse, report};
+use crate::chain_kind::KEPT_BLOCKS;
 use crate::check::{Corruption, check};
 use crate::lock::{Entered, Lock};
 use crate::memory_source::MemorySource;
 use crate::misuse::Misuse;
-use crate::page_runs::KEPT_BLOCKS;
 use crate::place::{Object, Place};
 use crate::run::{Memory, Run, Taken};
 use crate::shrinkers::{Shrinker, TooManyShrinkers};
@@ -129,7 +129,7 @@ impl<S: MemorySource, R: RawMutex> Allocator<S, R> {
     /// by whoever asks for memory, without the lock, and must not unwind.
     pub fn set_reserve(&self, blocks: usize, is_urgent: fn() -> bool) -> usize {
         let mut guarded = self.lock.enter();
-        guarded.callbacks.is_urgent = is_urgent;
+        guarded.callbacks.is_urgent = Some(is_urgent);
         let held_back = guarded.chain.set_reserve(blocks, &self.source);
         self.report_source(guarded);
         held_back

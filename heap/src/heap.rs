@@ -9,14 +9,13 @@ use core::fmt;
 use core::ptr::NonNull;
 
 use crate::block_snapshot::BlockSnapshot;
+use crate::chain_kind::ChainKind;
 use crate::check::{Corruption, check};
 use crate::factory_chain::FactoryChain;
 use crate::memory_source::MemorySource;
 use crate::misuse::Misuse;
-use crate::page_runs::KEPT_BLOCKS;
 use crate::place::{Object, Place};
 use crate::statistics::Statistics;
-use crate::units::LONGEST_RUN_PAGES;
 use crate::walk::{BlockWalk, Walk, next};
 
 /// There is no memory for a request.
@@ -83,7 +82,7 @@ impl<S: MemorySource> Heap<S> {
     /// Creates a heap that holds no memory yet.
     pub const fn new(source: S) -> Self {
         Self {
-            chain: FactoryChain::new(KEPT_BLOCKS, LONGEST_RUN_PAGES),
+            chain: FactoryChain::new(ChainKind::Alone),
             source,
         }
     }

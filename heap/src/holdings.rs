@@ -12,6 +12,7 @@ use core::alloc::Layout;
 use core::ptr::NonNull;
 
 use crate::block::Block;
+use crate::chain_kind::ChainKind;
 use crate::gone_back::GoneBack;
 use crate::locate::Lookup;
 use crate::memory_source::MemorySource;
@@ -52,10 +53,10 @@ pub(crate) struct Holdings {
 }
 
 impl Holdings {
-    /// Creates the record of nothing, which keeps at most `kept` idle blocks.
-    pub(crate) const fn new(kept: usize) -> Self {
+    /// Creates the record of nothing, for a chain of `kind`.
+    pub(crate) const fn new(kind: ChainKind) -> Self {
         Self {
-            runs: PageRuns::new(kept),
+            runs: PageRuns::new(kind),
             regions: LiveRegions::new(),
             quarantine: Quarantine::new(),
             gone: GoneBack::new(),

@@ -7,6 +7,7 @@ extern crate std;
 
 pub use crate::block_snapshot::{BlockSnapshot, PageState};
 pub use crate::cache::{Cache, CacheStatistics, Cached, KEPT_OBJECTS};
+pub use crate::chain_kind::KEPT_BLOCKS;
 pub use crate::check::Corruption;
 pub use crate::current_cpu::CurrentCpu;
 pub use crate::fault_injection::FaultInjector;
@@ -15,7 +16,7 @@ pub use crate::heap::{AllocError, Heap};
 pub use crate::locked_heap::{HeapGuard, HeapStart, LockedHeap};
 pub use crate::memory_source::{MemorySource, Owns};
 pub use crate::misuse::{Misuse, MisuseKind};
-pub use crate::page_runs::{KEPT_BLOCKS, LARGEST_RESERVE};
+pub use crate::page_runs::LARGEST_RESERVE;
 pub use crate::place::{Object, ObjectKind, ObjectState, Place};
 pub use crate::scope::{LARGEST_PIECE, SMALLEST_PIECE, Scope};
 pub use crate::sharded_allocator::ShardedAllocator;
@@ -38,6 +39,7 @@ mod units;
 
 // Where memory comes from, how it is divided, and what is known of it.
 mod block;
+mod chain_kind;
 mod directory;
 mod gone_back;
 mod holdings;

@@ -10,10 +10,9 @@
 use lock_api::{Mutex, MutexGuard, RawMutex};
 
 use crate::callbacks::Callbacks;
+use crate::chain_kind::ChainKind;
 use crate::factory_chain::FactoryChain;
 use crate::misuse::Misuse;
-use crate::page_runs::KEPT_BLOCKS;
-use crate::units::LONGEST_RUN_PAGES;
 
 /// What the lock guards.
 #[derive(Debug)]
@@ -38,7 +37,7 @@ impl<R: RawMutex> Lock<R> {
         Self(Mutex::const_new(
             R::INIT,
             Guarded {
-                chain: FactoryChain::new(KEPT_BLOCKS, LONGEST_RUN_PAGES),
+                chain: FactoryChain::new(ChainKind::Alone),
                 on_misuse,
                 callbacks: Callbacks::new(),
             },

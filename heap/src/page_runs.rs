@@ -15,17 +15,12 @@
 
 use crate::bitmap::Bitmap;
 use crate::block::Block;
+use crate::chain_kind::{ChainKind, KEPT_BLOCKS};
 use crate::directory::{Cursor, Directory};
 use crate::list::List;
 use crate::run::{Run, RunKind};
 use crate::size_class::ClassIndex;
 use crate::units::{PAGE_SIZE, PAGES_PER_BLOCK, page_in_block};
-
-/// Idle blocks that the heap keeps rather than give them back at once: 4, which is 1 MiB.
-///
-/// Without a few in hand, a loop that allocates and frees at the edge of a block would take one from the source and
-/// give it back each time round. [`Allocator::trim`](crate::Allocator::trim) gives back these too.
-pub const KEPT_BLOCKS: usize = 4;
 
 /// The most blocks that can be held back for emergencies: 8, which is 2 MiB. See
 /// [`Allocator::set_reserve`](crate::Allocator::set_reserve).
@@ -45,8 +40,10 @@ pub(crate) struct PageRuns {
     directory: Directory,
     /// Blocks with nothing of the user's in them. One more than are kept, for the one about to go.
     idle: [Option<Block>; KEPT_BLOCKS + 1],
-    /// The places of `idle` with no block.
+    /// The places of `idle` with a block.
     idle_places: Bitmap,
+    /// Says how many places there are.
+    kind: ChainKind,
     /// Blocks held back, whole ones only.
     reserved: [Option<Block>; LARGEST_RESERVE],
     /// How many there are of these.
@@ -60,14 +57,15 @@ pub(crate) struct PageRuns {
 }
 
 impl PageRuns {
-    /// Creates an empty set that keeps at most `kept` idle blocks, at most [`KEPT_BLOCKS`].
-    pub(crate) const fn new(kept: usize) -> Self {
+    /// Creates the empty set of a chain of `kind`.
+    pub(crate) const fn new(kind: ChainKind) -> Self {
         Self {
             lists: [const { List::new() }; PAGES_PER_BLOCK],
             occupied: Bitmap::EMPTY,
             directory: Directory::new(),
             idle: [None; KEPT_BLOCKS + 1],
-            idle_places: Bitmap::below(kept + 1),
+            idle_places: Bitmap::EMPTY,
+            kind,
             reserved: [None; LARGEST_RESERVE],
             reserved_count: 0,
             count: 0,
@@ -336,7 +334,7 @@ impl PageRuns {
     /// Returns whether `block` is idle and there are more of the kind than are kept.
     #[inline]
     pub(crate) fn is_surplus(&self, block: Block) -> bool {
-        block.is_idle() && self.idle_places.is_empty()
+        block.is_idle() && self.idle_places_left().is_empty()
     }
 
     /// Returns whether a block is idle.
@@ -423,16 +421,22 @@ impl PageRuns {
         }
     }
 
+    /// Returns the places for idle blocks that have none.
+    #[inline]
+    fn idle_places_left(&self) -> Bitmap {
+        self.kind.idle_places().without(self.idle_places)
+    }
+
     /// Notes `block` as idle.
     #[inline]
     fn add_idle(&mut self, block: Block) {
-        let place = self.idle_places.lowest();
+        let place = self.idle_places_left().lowest();
         debug_assert!(
             place.is_some(),
             "the chain retires a surplus block before the next one falls idle"
         );
         if let Some(place) = place {
-            self.idle_places = self.idle_places.without_lowest();
+            self.idle_places = self.idle_places.with(Bitmap::single(place));
             self.idle[place] = Some(block);
             block.set_idle_place(place);
         }
@@ -444,7 +448,7 @@ impl PageRuns {
         let place = block.idle_place();
         debug_assert!(self.idle[place] == Some(block), "an idle block has a place");
         self.idle[place] = None;
-        self.idle_places = self.idle_places.with(Bitmap::single(place));
+        self.idle_places = self.idle_places.without(Bitmap::single(place));
     }
 }
 

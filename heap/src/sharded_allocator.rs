@@ -13,7 +13,7 @@ use lock_api::RawMutex;
 use crate::at_hand::TakenBack;
 use crate::bitmap::Bitmap;
 use crate::block::Block;
-use crate::callbacks::{Callbacks, WhenOut, panic_on_misuse};
+use crate::callbacks::{Callbacks, WhenOut};
 use crate::current_cpu::CurrentCpu;
 use crate::memory_source::MemorySource;
 use crate::misuse::Misuse;
@@ -61,8 +61,9 @@ use crate::units::CHUNKS_PER_STACK;
 /// # Costs
 ///
 /// Each block holds one page more than in a heap with one lock, for what others write: 1.6 %. Each shard keeps one idle block,
-/// and all together up to [`KEPT_BLOCKS`](crate::KEPT_BLOCKS) more. The value is about 30 KiB a shard and 40 KiB: one for a `static`. With more
-/// CPUs than shards, several share one. A free of what others own looks at one block more for each GiB of heap beyond the first.
+/// and all together up to [`KEPT_BLOCKS`](crate::KEPT_BLOCKS) more. The value is about 30 KiB a shard and 40 KiB: one for a `static`. It
+/// begins as zeros all over, so it takes no room in the image of a kernel. With more CPUs than shards, several share one. A free of what
+/// others own looks at one block more for each GiB of heap beyond the first.
 ///
 /// It has no quarantine.
 ///
@@ -122,7 +123,7 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
             shards: [const { Shard::new() }; SHARDS],
             central: Central::new(source),
             callbacks: Mutex::const_new(R::INIT, Callbacks::new()),
-            on_misuse: MisuseHandler::new(panic_on_misuse),
+            on_misuse: MisuseHandler::new(),
             cpu: PhantomData,
         }
     }
@@ -134,7 +135,7 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
             shards: [(); SHARDS].map(|()| Shard::new()),
             central: Central::new(source),
             callbacks: Mutex::const_new(R::INIT, Callbacks::new()),
-            on_misuse: MisuseHandler::new(panic_on_misuse),
+            on_misuse: MisuseHandler::new(),
             cpu: PhantomData,
         }
     }

@@ -20,9 +20,9 @@ use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use lock_api::RawMutex;
 
+use crate::chain_kind::KEPT_BLOCKS;
 use crate::memory_source::MemorySource;
 use crate::misuse::{Misuse, MisuseKind};
-use crate::page_runs::KEPT_BLOCKS;
 use crate::place::Place;
 use crate::regions::Region;
 use crate::sharded::inbox::PLACES;

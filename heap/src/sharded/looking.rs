@@ -7,10 +7,11 @@ use lock_api::RawMutex;
 
 use crate::block_snapshot::{BlockSnapshot, PageState};
 use crate::callbacks::report;
+use crate::chain_kind::KEPT_BLOCKS;
 use crate::check::{Corruption, check_shard};
 use crate::current_cpu::CurrentCpu;
 use crate::memory_source::MemorySource;
-use crate::page_runs::{KEPT_BLOCKS, LARGEST_RESERVE, run_around};
+use crate::page_runs::{LARGEST_RESERVE, run_around};
 use crate::place::{Object, ObjectKind, ObjectState, Place};
 use crate::run::RunKind;
 use crate::sharded::record::record_of;
@@ -220,7 +221,7 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
     /// Holds `blocks` blocks of 256 KiB back for requests that are urgent, in the pool of all shards: see
     /// [`Allocator::set_reserve`](crate::Allocator::set_reserve). Returns how many could be had.
     pub fn set_reserve(&self, blocks: usize, is_urgent: fn() -> bool) -> usize {
-        self.callbacks.lock().is_urgent = is_urgent;
+        self.callbacks.lock().is_urgent = Some(is_urgent);
         self.central.set_reserve(blocks.min(LARGEST_RESERVE));
         while self.central.fill_reserve() {}
         if self.central.reserve_is_short() {

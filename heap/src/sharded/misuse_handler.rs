@@ -1,17 +1,18 @@
 //! Whom to tell of a wrong free: one function, that can be read in any context without a lock.
 
-use core::mem;
 use core::sync::atomic::{AtomicPtr, Ordering};
+use core::{mem, ptr};
 
+use crate::callbacks::panic_on_misuse;
 use crate::misuse::Misuse;
 
-/// The function.
+/// The function. Null stands for the one that panics.
 pub(crate) struct MisuseHandler(AtomicPtr<()>);
 
 impl MisuseHandler {
-    /// Chooses the first one.
-    pub(crate) const fn new(handler: fn(Misuse)) -> Self {
-        Self(AtomicPtr::new(handler as *mut ()))
+    /// Panics until another one is chosen.
+    pub(crate) const fn new() -> Self {
+        Self(AtomicPtr::new(ptr::null_mut()))
     }
 
     /// Chooses another one.
@@ -22,7 +23,10 @@ impl MisuseHandler {
     /// Returns the function.
     pub(crate) fn get(&self) -> fn(Misuse) {
         let handler = self.0.load(Ordering::Relaxed);
-        // SAFETY: what is stored is such a function's pointer, and nothing else.
+        if handler.is_null() {
+            return panic_on_misuse;
+        }
+        // SAFETY: what is stored is such a function's pointer or null, which it is not.
         unsafe { mem::transmute::<*mut (), fn(Misuse)>(handler) }
     }
 }

@@ -4,22 +4,16 @@
 
 use lock_api::RawMutex;
 
+use crate::chain_kind::ChainKind;
 use crate::factory_chain::FactoryChain;
 use crate::list::List;
 use crate::misuse::Misuse;
 use crate::regions::Region;
 use crate::sharded::inbox::{Inbox, Taken};
 use crate::sharded::outside_counts::OutsideCounts;
-use crate::sharded::record::{BlockList, RECORD_SIZE};
+use crate::sharded::record::BlockList;
 use crate::sharded::visits::Visits;
 use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering, is_locked};
-use crate::units::{LONGEST_RUN_PAGES, PAGE_SIZE};
-
-/// Idle blocks that a shard keeps: one, 256 KiB. More than that are of use to all.
-pub(crate) const KEPT_BY_SHARD: usize = 1;
-
-/// The longest run of pages that a block of a shard's can hold: its first pages are the record.
-const LONGEST_RUN: usize = LONGEST_RUN_PAGES - RECORD_SIZE / PAGE_SIZE;
 
 /// Stacks that others may empty before one of them takes them in for the owner: as many as make up a block or so.
 pub(crate) const MOST_EMPTIED: usize = 16;
@@ -141,7 +135,7 @@ macro_rules! constructors {
             /// Creates a shard without memory.
             pub(crate) $($const)? fn new() -> Self {
                 let owned = Owned {
-                    chain: FactoryChain::new(KEPT_BY_SHARD, LONGEST_RUN),
+                    chain: FactoryChain::new(ChainKind::OneOfMany),
                     messages: Taken::none(),
                     put_aside: BlockList::new(),
                     leaving: List::new(),

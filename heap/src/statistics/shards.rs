@@ -3,6 +3,7 @@
 
 use core::fmt;
 
+use crate::chain_kind::ChainKind;
 use crate::factory_chain::FactoryChain;
 use crate::sharded::central::Apart;
 use crate::sharded::record::RECORD_SIZE;
@@ -119,7 +120,7 @@ impl Sum {
     pub(crate) fn finish(self, apart: Apart) -> Statistics {
         let mut total = self
             .total
-            .unwrap_or_else(|| Statistics::of(&FactoryChain::new(0, 0), 0));
+            .unwrap_or_else(|| Statistics::of(&FactoryChain::new(ChainKind::OneOfMany), 0));
         for class in &mut total.classes {
             let live = class.allocations.saturating_sub(class.frees);
             class.chunks_used = usize::try_from(live).unwrap_or(usize::MAX);

@@ -20,6 +20,7 @@ use stack_alloc::{BLOCK_SIZE, KEPT_BLOCKS};
 /// The tests of this file, in the order in which they run.
 pub(crate) const TESTS: &[Test] = tests! {
     "heap";
+    it_takes_no_room_in_the_image,
     box_holds_its_value,
     vec_grows_and_keeps_its_values,
     string_is_built,
@@ -42,6 +43,19 @@ pub(crate) const TESTS: &[Test] = tests! {
 pub(crate) fn free_frames_trimmed() -> u64 {
     HEAP.trim();
     physical::statistics().free
+}
+
+unsafe extern "C" {
+    /// The first byte behind what the image has to bring, by the linker.
+    safe static __bss_start: u8;
+    /// The first byte behind the kernel, likewise.
+    safe static _end: u8;
+}
+
+fn it_takes_no_room_in_the_image() {
+    let zeros = (&raw const __bss_start).addr()..(&raw const _end).addr();
+    let start = (&raw const HEAP).addr();
+    assert!(zeros.contains(&start), "{start:#x} is not in {zeros:#x?}");
 }
 
 fn box_holds_its_value() {
