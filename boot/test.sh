@@ -13,15 +13,46 @@ steps=()
 
 # step NAME COMMAND…: runs one step; its log says if it failed.
 step() {
-    local log=$logs/$1.log start=$SECONDS
+    local log=$logs/$1.log
     printf '\n=== %s\n' "$1"
     steps+=("$log")
-    if "${@:2}" 2>&1 </dev/null | tee "$log"; then
+    logged "$@" | tee "$log"
+}
+
+# logged NAME COMMAND…: runs one step, and says at the end how long it took, and if it failed.
+logged() {
+    local start=$SECONDS
+    if "${@:2}" 2>&1 </dev/null; then
         printf '=== %s: %d s\n' "$1" $((SECONDS - start))
     else
-        printf 'step failed\n' >>"$log"
-        printf '=== %s failed after %d s\n' "$1" $((SECONDS - start))
+        printf 'step failed\n=== %s failed after %d s\n' "$1" $((SECONDS - start))
     fi
+}
+
+# proofs_beside NAME…: begins to run these one after another, beside what follows; what they say waits in their logs.
+proofs_beside() {
+    beside=("$@")
+    printf '\n=== beside the next steps: %s\n' "$*"
+    # A process group of its own, which ends when this script does.
+    set -m
+    for proof in "$@"; do
+        logged "$proof" env MIRI_WITHOUT_THREADS=1 LOOM_MAX_PREEMPTIONS=2 boot/proofs.sh "$proof" >"$logs/$proof.log"
+    done &
+    set +m
+    # shellcheck disable=SC2064 # this very process
+    trap "kill -- -$! 2>/dev/null" EXIT
+}
+
+# end_proofs: waits for these, and shows what they have said.
+end_proofs() {
+    printf '\n=== waiting for %s\n' "${beside[*]}"
+    wait
+    trap - EXIT
+    for proof in "${beside[@]}"; do
+        printf '\n=== %s\n' "$proof"
+        cat "$logs/$proof.log"
+        steps+=("$logs/$proof.log")
+    done
 }
 
 # Cargo for this machine: called from outside, because .cargo/config.toml is about the kernel's target.
@@ -59,6 +90,8 @@ step host-kernel host_test --package kernel_library
 step host-boot host_test --package boot
 step host-benches benches_test
 if [ "${1:-}" != host ]; then
+    # Proofs use one CPU most of the time, and so does a kernel in QEMU. (`make loom` goes further, and `make miri` has threads.)
+    proofs_beside features msrv asan valgrind miri loom
     # How runs of the runner end, which wants a kernel.
     step outcomes outcomes_test
     # Most tests do not know which firmware was there; booting and the memory map do. Those that end the kernel want a boot each, and
@@ -68,12 +101,9 @@ if [ "${1:-}" != host ]; then
     # Neither does it know who interrupts: machines without the old timer, which is what others are measured with, or any APIC.
     step kernel-without-8254 env STACK_ALLOC_QEMUFLAGS='-machine pit=off' cargo test -- boot
     step kernel-without-apic env STACK_ALLOC_QEMUFLAGS='-cpu qemu64,-apic' cargo test -- boot interrupts
+    # This one wants all of the machine.
+    end_proofs
     step kernel-smp smp_test
-    for proof in features msrv asan valgrind miri; do
-        step "$proof" env MIRI_WITHOUT_THREADS=1 boot/proofs.sh "$proof"
-    done
-    # `make loom` goes further.
-    step loom env LOOM_MAX_PREEMPTIONS=2 boot/proofs.sh loom
     step icount boot/icount.sh check
 fi
 
