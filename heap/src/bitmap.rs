@@ -127,6 +127,16 @@ impl Bitmap {
         Self(self.0 & self.0.wrapping_sub(1))
     }
 
+    /// Returns the smallest number that is not in the set, or 64.
+    pub(crate) const fn lowest_outside(self) -> usize {
+        self.0.trailing_ones() as usize
+    }
+
+    /// Returns the set with that number too.
+    pub(crate) const fn with_lowest_outside(self) -> Self {
+        Self(self.0 | self.0.wrapping_add(1))
+    }
+
     /// Returns the smallest number in the set that is not below `limit`.
     pub(crate) const fn lowest_from(self, limit: usize) -> Option<usize> {
         self.without(Self::below(limit)).lowest()

@@ -117,7 +117,7 @@ pub(crate) fn check(chain: &FactoryChain) -> Result<(), Corruption> {
 pub(crate) fn check_shard(owned: &Owned, shard: usize) -> Result<(), Corruption> {
     let leaving = owned.leaving.iter();
     ensure(
-        owned.leaving_bytes == leaving.map(|region| region.size()).sum::<usize>(),
+        owned.leaving.bytes() == leaving.map(|region| region.size()).sum::<usize>(),
         "the bytes of regions that leave are counted",
         0,
     )?;

@@ -422,7 +422,7 @@ impl FactoryChain {
     fn retire_surplus<S: MemorySource>(&mut self, block: Block, source: &S) {
         if block.is_whole() && self.reserve_is_short() {
             self.retire(block, source);
-        } else if self.holdings.runs.is_surplus(block) {
+        } else if self.holdings.runs.has_surplus() {
             let least = self.holdings.runs.idle().min_by_key(|idle| idle.longest());
             self.retire(least.unwrap_or(block), source);
         }

@@ -331,10 +331,10 @@ impl PageRuns {
         }
     }
 
-    /// Returns whether `block` is idle and there are more of the kind than are kept.
+    /// Returns whether more blocks are idle than are kept.
     #[inline]
-    pub(crate) fn is_surplus(&self, block: Block) -> bool {
-        block.is_idle() && self.idle_places_left().is_empty()
+    pub(crate) fn has_surplus(&self) -> bool {
+        self.idle_places == self.kind.idle_places()
     }
 
     /// Returns whether a block is idle.
@@ -421,23 +421,17 @@ impl PageRuns {
         }
     }
 
-    /// Returns the places for idle blocks that have none.
-    #[inline]
-    fn idle_places_left(&self) -> Bitmap {
-        self.kind.idle_places().without(self.idle_places)
-    }
-
     /// Notes `block` as idle.
     #[inline]
     fn add_idle(&mut self, block: Block) {
-        let place = self.idle_places_left().lowest();
+        let place = self.idle_places.lowest_outside();
         debug_assert!(
-            place.is_some(),
+            self.kind.idle_places().contains(place),
             "the chain retires a surplus block before the next one falls idle"
         );
-        if let Some(place) = place {
-            self.idle_places = self.idle_places.with(Bitmap::single(place));
-            self.idle[place] = Some(block);
+        if let Some(idle) = self.idle.get_mut(place) {
+            *idle = Some(block);
+            self.idle_places = self.idle_places.with_lowest_outside();
             block.set_idle_place(place);
         }
     }

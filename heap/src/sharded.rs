@@ -66,6 +66,7 @@ pub(crate) mod getting;
 pub(crate) mod giving_back;
 pub(crate) mod inbox;
 pub(crate) mod leaving;
+pub(crate) mod leaving_regions;
 pub(crate) mod looking;
 #[cfg(all(test, loom))]
 mod loom_tests;

@@ -246,17 +246,28 @@ fn a_shard_that_is_busy_is_waited_for_if_nobody_else_has_memory() {
     });
 }
 
-#[test]
-fn memory_on_its_way_is_waited_for() {
-    let heap = heap_over(CountingSource::new(BLOCK_SIZE));
-    let size = layout(200 << 10, 8);
-    on(0, || Object::new(heap, size, 1).free(heap));
-    // The other CPUs use memory of their own all the time: each of them is out of its shard for a moment now and then, but never is
-    // one when somebody looks.
+/// Has CPU 1 ask for as much as there is, which CPU 0 had before, while the others use memory of their own all the time: each of them is
+/// out of its shard for a moment now and then, but never is one when somebody looks.
+fn hand_on_all_of_it(size: usize) {
+    let heap = heap_over(CountingSource::new(size.next_multiple_of(BLOCK_SIZE) + BLOCK_SIZE));
+    let size = layout(size, 8);
+    let object = on(0, || Object::new(heap, size, 1));
     LOOKS_BUSY.set(true);
+    on(0, || object.free(heap));
     let object = on(1, || Object::try_new(heap, size, 2));
-    LOOKS_BUSY.set(false);
     object.expect("it is there").free(heap);
-    assert_empty_after_trim(heap);
+    heap.trim();
+    LOOKS_BUSY.set(false);
+    assert_eq!(heap.source().bytes_out(), 0, "it goes home all the same");
     assert_eq!(seen(), []);
+}
+
+#[test]
+fn a_block_on_its_way_is_waited_for() {
+    hand_on_all_of_it(200 << 10);
+}
+
+#[test]
+fn a_region_on_its_way_is_waited_for() {
+    hand_on_all_of_it(30 << 20);
 }

@@ -57,6 +57,10 @@ fn assert_like(bitmap: Bitmap, model: &Model) {
     assert_eq!(bitmap.len(), members.len());
     assert_eq!(bitmap.lowest(), members.first().copied());
     assert_eq!(bitmap.height(), members.last().map_or(0, |last| last + 1));
+    let outside = (0..64).find(|number| !model[*number]);
+    assert_eq!(bitmap.lowest_outside(), outside.unwrap_or(64));
+    let with_outside = outside.map_or(bitmap, |number| bitmap.with(Bitmap::single(number)));
+    assert_eq!(bitmap.with_lowest_outside(), with_outside);
     for limit in 0..70 {
         assert_eq!(bitmap.contains(limit), members.contains(&limit));
         if limit < 64 {

@@ -51,7 +51,7 @@ pub(crate) struct Central<S, R> {
     pub(crate) regions: Table<Region, REGION_PLACES>,
     /// What is guarded.
     guarded: Mutex<R, Guarded>,
-    /// There are blocks that were taken out of the table and did not go on yet. Written under the lock.
+    /// There is something that was taken out of the tables and did not go on yet. Written under the lock.
     has_leaving: AtomicBool,
     /// There is something wrong that nobody was told of yet. Written under the lock.
     has_misuse: AtomicBool,
@@ -418,7 +418,7 @@ impl<S: MemorySource, R: RawMutex> Central<S, R> {
         has_settled
     }
 
-    /// Returns whether there are blocks that somebody may still look at.
+    /// Returns whether there are blocks or regions that somebody may still look at.
     pub(crate) fn has_leaving(&self) -> bool {
         self.has_leaving.load(Ordering::Relaxed)
     }
@@ -430,6 +430,27 @@ impl<S: MemorySource, R: RawMutex> Central<S, R> {
                 self.settle(&mut writer, visitors);
             }
         }
+    }
+
+    /// Takes a region out of the table, and returns the round of [`Leaving`] that it waits for.
+    pub(crate) fn take_out_region(&self, region: Region) -> usize {
+        let mut writer = self.write();
+        // SAFETY: the lock is held.
+        unsafe { self.regions.remove(region) };
+        self.has_leaving.store(true, Ordering::Relaxed);
+        writer.leaving.push_region()
+    }
+
+    /// Returns whether nobody can be looking any more at regions that wait for round `round`.
+    pub(crate) fn is_over(&self, round: usize, visitors: Visitors<'_, R>) -> bool {
+        let mut writer = self.write();
+        self.settle(&mut writer, visitors);
+        writer.leaving.is_over(round)
+    }
+
+    /// Notes that a region that was [taken out](Self::take_out_region) is with the source again.
+    pub(crate) fn note_region_gone(&self) {
+        self.write().leaving.pop_region();
     }
 
     /// Gives a block that nobody has back to the source.

@@ -25,7 +25,7 @@ use crate::sharded_allocator::ShardedAllocator;
 use crate::size_class::{Placement, placement};
 
 /// How often it is looked whether visits are over, before the answer is null. (Loom tries every order of each look.)
-const MOST_LOOKS: usize = if cfg!(loom) { 2 } else { 1000 };
+const MOST_LOOKS: usize = if cfg!(loom) { 3 } else { 1000 };
 
 impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
     ShardedAllocator<S, C, R, SHARDS>
@@ -164,21 +164,32 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
         if !self.central.has_leaving() {
             return None;
         }
-        let mut looks = 0..MOST_LOOKS;
-        while looks.next().is_some() && self.central.has_leaving() {
-            self.settle_from_everywhere();
-            core::hint::spin_loop();
-        }
+        self.settle_from_everywhere(MOST_LOOKS);
+        // The record of a region that has gone may have been the last thing in its block.
+        self.give_up_idle(layout);
+        self.settle_from_everywhere(MOST_LOOKS);
         self.allocate_entered(index, layout, false)
     }
 
-    /// Enters one shard after the other, which has nobody else in it then, and lets blocks that are out of the table go on.
-    fn settle_from_everywhere(&self) {
-        for (index, shard) in self.shards.iter().enumerate() {
-            let owned = shard.enter();
-            self.central.settle_if_any(self.visitors(Some(index)));
-            self.leave(owned);
+    /// Enters one shard after the other, which has nobody else in it then, and lets what is out of the tables go on: again and again, as
+    /// long as there is something, but `most` times at most.
+    pub(crate) fn settle_from_everywhere(&self, most: usize) {
+        let mut rounds = 0..most;
+        while self.central.has_leaving() && rounds.next().is_some() {
+            for index in 0..SHARDS {
+                while self.settle_from(index) {}
+            }
+            core::hint::spin_loop();
         }
+    }
+
+    /// Enters shard `index`, and lets what is out of the tables go on: blocks, and one region of that shard's. Returns whether one went.
+    fn settle_from(&self, index: usize) -> bool {
+        let mut owned = self.shards[index].enter();
+        self.central.settle_if_any(self.visitors(Some(index)));
+        let has_gone = self.finish_leaving(index, &mut owned);
+        self.leave(owned);
+        has_gone
     }
 
     /// Enters `shard`; if it is busy, waits where that may be. Called with no shard entered.

@@ -44,9 +44,6 @@ const MOST_ENTRIES: usize = 256;
 pub(crate) const MOST_ROUNDS: usize =
     (PLACES * PAGES_PER_BLOCK * STACKS_PER_RUN).div_ceil(MOST_STACKS * MOST_ENTRIES);
 
-/// Regions that are given back to the source in one go.
-const MOST_LEAVING: usize = 4;
-
 /// What became of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Looked {
@@ -416,36 +413,31 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
         let Some(region) = self.region_to_take_in(index, place) else {
             return;
         };
-        let writer = self.central.write();
-        // SAFETY: the lock is held.
-        unsafe { self.central.regions.remove(region) };
-        drop(writer);
+        let round = self.central.take_out_region(region);
         owned.chain.take_out_region(region);
-        owned.leaving.push(region);
-        owned.leaving_bytes += region.size();
+        owned.leaving.push(region, round);
         let shared = &self.shards[index].shared;
         shared.forget_region();
         // There may be another one.
         shared.inbox.post(place);
     }
 
-    /// Gives regions that were taken out back to the source, if nobody can be looking at their records any more. Returns whether any
-    /// went.
+    /// Gives a region that was taken out back to the source, if nobody can be looking at its record any more. Returns whether one went.
+    /// No more than one: some sources take long to take one back.
     pub(crate) fn finish_leaving(&self, index: usize, owned: &mut Owned) -> bool {
-        if owned.leaving.is_empty() || !C::may_wait() || !self.visitors(Some(index)).are_over() {
+        let Some(round) = owned.leaving.round().filter(|_| C::may_wait()) else {
+            return false;
+        };
+        if !self.central.is_over(round, self.visitors(Some(index))) {
             return false;
         }
-        for _ in 0..MOST_LEAVING {
-            let Some(region) = owned.leaving.first() else {
-                break;
-            };
-            owned.leaving.remove(region);
-            owned.leaving_bytes -= region.size();
+        if let Some(region) = owned.leaving.pop() {
             #[cfg(loom)]
             region.touch_alone();
             self.work(index, owned, false, |chain, source| {
                 chain.release_region(region, source);
             });
+            self.central.note_region_gone();
         }
         true
     }

@@ -24,6 +24,10 @@ use crate::walk::{BlockWalk, Step, Walk, next};
 /// Blocks that are looked at for one that can be taken over.
 const MOST_LOOKED_AT: usize = 16;
 
+/// How often all shards are entered while [trimming](ShardedAllocator::trim), to let go what was looked at: to end a round, to have one more,
+/// and to give back what has waited for it.
+const ROUNDS_OF_TRIM: usize = 3;
+
 impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
     ShardedAllocator<S, C, R, SHARDS>
 {
@@ -151,11 +155,14 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
     /// Takes in everything that was given back, and gives all memory that holds nothing back to the source, whichever shard has it. The
     /// reserve stays. Locks are taken anew for every block.
     ///
-    /// A block that somebody is looking at this very moment, for a free, stays for the next time.
+    /// A block or region that somebody is looking at all the while, for a free, stays for the next time.
     pub fn trim(&self) {
         // A shard may have been told what another one has to know by now: all have passed that on before the first one is done.
         (0..SHARDS).for_each(|index| self.take_in_all(index));
+        // Regions go before the blocks that their records are in.
+        self.settle_from_everywhere(ROUNDS_OF_TRIM);
         (0..SHARDS).for_each(|index| self.trim_shard(index));
+        self.settle_from_everywhere(ROUNDS_OF_TRIM);
         while self.central.trim_one(self.visitors(None)) {}
         self.report_of_all();
     }

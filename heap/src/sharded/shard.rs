@@ -6,10 +6,10 @@ use lock_api::RawMutex;
 
 use crate::chain_kind::ChainKind;
 use crate::factory_chain::FactoryChain;
-use crate::list::List;
 use crate::misuse::Misuse;
 use crate::regions::Region;
 use crate::sharded::inbox::{Inbox, Taken};
+use crate::sharded::leaving_regions::LeavingRegions;
 use crate::sharded::outside_counts::OutsideCounts;
 use crate::sharded::record::BlockList;
 use crate::sharded::visits::Visits;
@@ -65,9 +65,7 @@ pub(crate) struct Owned {
     /// Blocks that fell idle while nobody could be waited for, still in the tables.
     pub(crate) put_aside: BlockList,
     /// Regions that were given back and are in no table any more, while somebody may still look at their records.
-    pub(crate) leaving: List<Region>,
-    /// Their bytes.
-    pub(crate) leaving_bytes: usize,
+    pub(crate) leaving: LeavingRegions,
     /// Frees of what other shards own.
     pub(crate) crossed: u64,
     /// The first wrong free that was found too late to tell the one who did it, and that nobody was told of yet.
@@ -124,7 +122,7 @@ impl SharedPart {
 impl Owned {
     /// Returns the bytes of what was given back and is in the chain no more, but with the source not again.
     pub(crate) const fn bytes_apart(&self) -> usize {
-        self.put_aside.bytes() + self.leaving_bytes
+        self.put_aside.bytes() + self.leaving.bytes()
     }
 }
 
@@ -138,8 +136,7 @@ macro_rules! constructors {
                     chain: FactoryChain::new(ChainKind::OneOfMany),
                     messages: Taken::none(),
                     put_aside: BlockList::new(),
-                    leaving: List::new(),
-                    leaving_bytes: 0,
+                    leaving: LeavingRegions::new(),
                     crossed: 0,
                     misuse: None,
                 };

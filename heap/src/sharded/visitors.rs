@@ -27,11 +27,6 @@ impl<'a, R: RawMutex> Visitors<'a, R> {
         Self { shards, entered }
     }
 
-    /// Returns whether none is on a visit that began before the caller's last change of a table.
-    pub(crate) fn are_over(self) -> bool {
-        (0..self.shards.len()).all(|number| self.is_over(number))
-    }
-
     /// Returns whether each shard was seen without a visit at some moment of round `round`. Called by whoever has the central lock.
     pub(crate) fn were_over_in(self, round: usize) -> bool {
         let seen = (0..self.shards.len()).filter(|number| {

@@ -188,3 +188,33 @@ fn each_shard_is_without_a_visit_at_another_moment() {
         assert_eq!(model.settle(&mut leaving, None), 1);
     });
 }
+
+#[test]
+fn what_waits_for_a_round_of_its_own_elsewhere() {
+    model(|| {
+        let (model, mut leaving) = (Model::new(), Leaving::new());
+        let visitor = {
+            let model = Arc::clone(&model);
+            thread::spawn(move || {
+                model.look(ENTERED, model.blocks[0]);
+                model.look(COUNTED, model.blocks[1]);
+            })
+        };
+        leaving.push(model.remove(0));
+        // As a region does: it is counted and waits by the number of the round.
+        let other = model.remove(1);
+        let round = leaving.push_region();
+        let mut gone = model.settle(&mut leaving, Some(COUNTED));
+        gone += model.settle(&mut leaving, Some(COUNTED));
+        if leaving.is_over(round) {
+            other.touch_alone();
+        }
+        visitor.join().expect("no thread panics");
+        gone += model.settle(&mut leaving, Some(COUNTED));
+        gone += model.settle(&mut leaving, Some(COUNTED));
+        assert!(gone == 1 && leaving.is_over(round), "nobody is there");
+        assert!(!leaving.is_empty());
+        leaving.pop_region();
+        assert!(leaving.is_empty());
+    });
+}
