@@ -34,15 +34,24 @@
 pub trait CurrentCpu {
     /// Returns the number of the CPU, or whatever else there is one shard for. It is taken modulo the number of shards.
     ///
-    /// Called once for each allocation and free; it must not allocate and not unwind.
+    /// Called once for each usual allocation and free, and some times more for others; it must not allocate and not unwind.
     fn current_cpu() -> usize;
 
-    /// Returns whether the caller may wait for a lock and enter the source: `false` in a non-maskable interrupt, and while
-    /// a panic is reported.
+    /// Returns whether the caller may wait for a lock and enter the source: `false` wherever the holder of one of the heap's locks may have
+    /// been interrupted. With locks that mask interrupts, that is in a non-maskable interrupt, and while a panic is reported; with others,
+    /// in every interrupt or signal handler.
     ///
-    /// Asked off the usual paths alone. Where the answer is `false`, an allocation is met with what is at hand or answered with
+    /// Asked off the usual paths alone, also with a lock of the heap's held: it must not allocate, lock or unwind. Where the answer is `false`, an allocation is met with what is at hand or answered with
     /// null, and what a free leaves to do is left for the next one who may wait.
     fn may_wait() -> bool {
         true
+    }
+
+    /// Does `work`, which takes constant time, and where that can be had is not interrupted: a kernel masks interrupts meanwhile.
+    ///
+    /// The heap does so in a free that found its own shard busy. If who does that is put aside in the middle for long, memory that is about
+    /// to go back to the source waits for it, and so may what others freed in the same page, or even whoever needs it.
+    fn without_interrupts<T>(work: impl FnOnce() -> T) -> T {
+        work()
     }
 }

@@ -249,7 +249,9 @@ fn a_shard_that_is_busy_is_waited_for_if_nobody_else_has_memory() {
 /// Has CPU 1 ask for as much as there is, which CPU 0 had before, while the others use memory of their own all the time: each of them is
 /// out of its shard for a moment now and then, but never is one when somebody looks.
 fn hand_on_all_of_it(size: usize) {
-    let heap = heap_over(CountingSource::new(size.next_multiple_of(BLOCK_SIZE) + BLOCK_SIZE));
+    let heap = heap_over(CountingSource::new(
+        size.next_multiple_of(BLOCK_SIZE) + BLOCK_SIZE,
+    ));
     let size = layout(size, 8);
     let object = on(0, || Object::new(heap, size, 1));
     LOOKS_BUSY.set(true);

@@ -62,8 +62,8 @@ pub(crate) use named_lock;
 /// The lock knows which CPU holds it. Nothing moves to another CPU while it holds a lock: interrupts are masked, and who waits
 /// for others must have them enabled. So:
 ///
-/// - **Taken by another CPU**: it is waited for, spinning. That ends, because what is done under a lock is bounded. Interrupts
-///   that were enabled before are let in between the tries: they are not kept out for as long as others take.
+/// - **Taken by another CPU**: it is waited for, spinning. What is done under a lock is bounded, but it is not said whose turn is
+///   next: one who takes it again and again makes others wait longer. Interrupts that were enabled before are let in between the tries: they are not kept out for as long as others take.
 /// - **Taken by this CPU**: its holder is below us on our own call stack and can never release it: a source of memory that
 ///   allocates, a message printed while printing. Waiting would be silence for ever, so it is a panic that names the lock.
 ///

@@ -56,8 +56,11 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
         result
     }
 
-    /// Leaves a shard, and reports what was found wrong in it.
+    /// Leaves a shard, and reports what was found wrong in it: unless the caller may not wait, whose business it is not.
     pub(crate) fn leave(&self, mut owned: Entered<'_, R>) {
+        if !C::may_wait() {
+            return;
+        }
         let of_chain = owned.chain.holdings.take_source_misuse();
         let found_late = owned.misuse.take();
         drop(owned);
@@ -67,10 +70,9 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
         self.report_of_all();
     }
 
-    /// Reports what was found wrong where all shards meet. Called without a lock.
+    /// Reports what was found wrong where all shards meet. Called without a lock, by one who may wait.
     pub(crate) fn report_of_all(&self) {
-        let misuse = C::may_wait().then(|| self.central.take_misuse()).flatten();
-        if let Some(misuse) = misuse {
+        if let Some(misuse) = self.central.take_misuse() {
             report(self.on_misuse.get(), misuse);
         }
     }

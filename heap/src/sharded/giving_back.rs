@@ -38,7 +38,7 @@ const MOST_STACKS: usize = if cfg!(loom) { 1 } else { 8 };
 const MOST_MESSAGES: usize = 4;
 
 /// How often a shard is entered at most to take in for an owner who does not look, or before memory is given up.
-const MOST_ENTRIES: usize = 256;
+const MOST_ENTRIES: usize = 16;
 
 /// How often that has to be done to look at everything that there can be.
 pub(crate) const MOST_ROUNDS: usize =
@@ -176,7 +176,9 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
     ) {
         let crossed = match &owned {
             Some(owned) => self.give_back(address, layout, &Visit::of_entered(owned)),
-            None => self.give_back(address, layout, &self.shards[here].visits.begin()),
+            None => C::without_interrupts(|| {
+                self.give_back(address, layout, &self.shards[here].visits.begin())
+            }),
         };
         let Some(crossed) = crossed else {
             return match owned {

@@ -52,10 +52,10 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
                 let visit = Visit::of_entered(&owned);
                 self.resize_crossing(here, address, (old, new), &visit)
             }
-            None => {
+            None => C::without_interrupts(|| {
                 let visit = self.shards[here].visits.begin();
                 self.resize_crossing(here, address, (old, new), &visit)
-            }
+            }),
         };
         match resized {
             Some(Resized::InPlace(object)) => Some(Some(object)),

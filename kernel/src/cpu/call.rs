@@ -82,7 +82,8 @@ pub fn alone<T>(body: impl FnOnce() -> T) -> T {
     }
     let busy = Busy::begin();
     let result = interrupts::without_interrupts(|| {
-        let others = || (0..count()).filter(|cpu| *cpu != current());
+        let count = count();
+        let others = || (0..count).filter(|cpu| *cpu != current());
         FUNCTION.set(stand_still);
         ALONE.store(current(), Ordering::Release);
         others().for_each(ask);

@@ -62,11 +62,10 @@ static ASKED: PerCpu<Asked> = PerCpu::new(
 /// changed already. Called with the window's lock held.
 pub(crate) fn forget(pages: PageRange) {
     forget_here(pages);
+    // The entries are written before the CPUs are counted. One that is counted later sees the new ones.
+    fence(Ordering::SeqCst);
     if count() > 1 {
         ask_others(pages);
-    } else {
-        // One that comes up just now sees the new entries: see `ask_others`.
-        fence(Ordering::SeqCst);
     }
 }
 
@@ -74,9 +73,8 @@ pub(crate) fn forget(pages: PageRange) {
 fn ask_others(pages: PageRange) {
     FIRST.store(pages.first.start_address(), Ordering::Relaxed);
     LENGTH.store(pages.len(), Ordering::Relaxed);
-    // The entries are written before the CPUs are counted. One that is counted later forgets later.
-    fence(Ordering::SeqCst);
-    let others = || (0..count()).filter(|cpu| *cpu != current());
+    let count = count();
+    let others = || (0..count).filter(|cpu| *cpu != current());
     for cpu in others() {
         ASKED.of(cpu).is_asked.store(true, Ordering::Release);
         local_apic_id(cpu).map(|apic_id| local_apic::send(apic_id, Message::Nmi));

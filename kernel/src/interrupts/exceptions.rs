@@ -151,7 +151,7 @@ extern "C" fn handle(frame: &Frame) {
         unexpected::handle(vector);
         return;
     }
-    if vector == NON_MASKABLE_INTERRUPT && cpu::answer_nmi() {
+    if vector == NON_MASKABLE_INTERRUPT && cpu::answer_nmi() && !nmi::hardware_has_failed() {
         return;
     }
     counts::add(cpu::current(), vector);

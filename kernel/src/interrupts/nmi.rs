@@ -5,11 +5,13 @@
 //!
 //! CPUs of the kernel send each other NMIs too, to [stop](crate::cpu::stop) or to [forget](crate::cpu::translations). Those are
 //! neither counted nor given to the hook. The machine's come to the first CPU alone. Where one of each kind comes at once, the CPU
-//! takes one: its own business is done, and the other one is found to be the machine's when it comes.
+//! takes one: its own business is done, and the machine is asked whether something has failed all the same. (A button pressed at
+//! that very moment may be missed.)
 
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use x86_64::instructions::interrupts::without_interrupts;
 use x86_64::instructions::port::Port;
 
 use super::hook::Hook;
@@ -52,11 +54,12 @@ pub(super) fn handle() -> bool {
 /// Returns whether this CPU is in what an NMI calls. (NMIs do not interrupt each other.)
 #[must_use]
 pub fn is_handling() -> bool {
-    IS_HANDLING.here().load(Ordering::Relaxed)
+    // A task must not be moved between asking where it is and looking there.
+    without_interrupts(|| IS_HANDLING.here().load(Ordering::Relaxed))
 }
 
 /// Returns whether the machine says that memory or a device has failed.
-fn hardware_has_failed() -> bool {
+pub(super) fn hardware_has_failed() -> bool {
     /// Memory, or a device on the main bus.
     const FAILURES: u8 = 1 << 7 | 1 << 6;
     // SAFETY: reading this port changes nothing.

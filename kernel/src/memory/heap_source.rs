@@ -3,6 +3,7 @@
 use core::ptr::NonNull;
 
 use stack_alloc::{CurrentCpu, MemorySource, PAGE_SIZE, ShardedAllocator};
+use x86_64::instructions::interrupts::without_interrupts;
 
 use super::frame::{FRAME_SIZE, Frame, FrameRange};
 use super::frame_allocator::{FRAMES_PER_BLOCK, FrameAllocator, FreeError};
@@ -34,6 +35,10 @@ impl CurrentCpu for ThisCpu {
 
     fn may_wait() -> bool {
         !nmi::is_handling() && !failure::has_begun()
+    }
+
+    fn without_interrupts<T>(work: impl FnOnce() -> T) -> T {
+        without_interrupts(work)
     }
 }
 

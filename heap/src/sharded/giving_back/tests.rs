@@ -1,7 +1,7 @@
 //! Frees that race with the owner's, step by step.
 
 use core::alloc::{GlobalAlloc, Layout};
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::ptr::NonNull;
 use std::alloc::System;
 use std::vec::Vec;
@@ -46,11 +46,17 @@ impl CurrentCpu for Zero {
     fn current_cpu() -> usize {
         0
     }
+
+    fn may_wait() -> bool {
+        MAY_WAIT.get()
+    }
 }
 
 std::thread_local! {
     /// What [`remember`] was called with.
     static SEEN: RefCell<Vec<Misuse>> = const { RefCell::new(Vec::new()) };
+    /// Whether the thread may wait.
+    static MAY_WAIT: Cell<bool> = const { Cell::new(true) };
 }
 
 /// A handler that writes down what was wrong.
@@ -111,4 +117,30 @@ fn a_free_that_raced_with_the_owner_s_is_reported_when_it_is_taken_in() {
         assert_eq!(heap.statistics().bytes_held, 0);
         assert!(SEEN.take().is_empty());
     }
+}
+
+#[test]
+fn who_may_not_wait_does_not_report_what_others_did() {
+    let heap = ShardedAllocator::new(Host);
+    heap.set_misuse_handler(remember);
+    let [layout, other] = [64, 1000].map(|size| Layout::from_size_align(size, 8).expect("right"));
+    // SAFETY: the layout is not empty.
+    let [pointer, neighbour] = [(); 2].map(|()| unsafe { heap.alloc(layout) });
+    // SAFETY: it is live.
+    unsafe { heap.dealloc(pointer, layout) };
+    lose(&heap, pointer.addr(), layout);
+    // No stack has this at hand, so what was given back is taken in before.
+    MAY_WAIT.set(false);
+    // SAFETY: the layout is not empty.
+    let object = unsafe { heap.alloc(other) };
+    MAY_WAIT.set(true);
+    assert_eq!(SEEN.take(), []);
+    heap.trim();
+    assert_eq!(SEEN.take().len(), 1);
+    // SAFETY: they are live.
+    unsafe { heap.dealloc(neighbour, layout) };
+    // SAFETY: likewise.
+    unsafe { heap.dealloc(object, other) };
+    heap.trim();
+    assert_eq!(heap.statistics().bytes_held, 0);
 }
