@@ -33,8 +33,9 @@
 //! # Handles
 //!
 //! [`Block`] and [`Run`] are pointers with a promise, made in [`Block::install`] and [`Block::open_run`], which are
-//! `unsafe` or reachable only through it. Their fields are `Cell`s: the heap is entered by one context at a time
-//! (layer 4), and a handle never leaves the crate.
+//! `unsafe` or reachable only through it. Their fields are `Cell`s: a chain is entered by one context at a time
+//! (layer 4), and a handle never leaves the crate. Other CPUs look in, on a [visit](crate::sharded::visits), through handles of their own:
+//! they read [published](crate::published) fields alone, which may say anything that was true at some time.
 
 use core::cell::Cell;
 use core::fmt;
@@ -257,7 +258,8 @@ impl Block {
         let is_zeroed = self.touch(range);
         let place = self.descriptor(first);
         // SAFETY: the descriptor lies in the header behind `BlockInfo`, because the header's page is never free, and the
-        // heap owns the header; it is aligned to 64 bytes. No handle of it is in use, and the pages are nobody's, because
+        // heap owns the header; it is aligned to 64 bytes. No handle of it is in use but those of visitors, who read published
+        // fields alone; and the pages are nobody's, because
         // they were free; they are zero if none of them was touched since they came so.
         let run = unsafe { Run::install(place, self.page(first), pages, kind, is_zeroed) };
         self.free.set(self.free.get().without(range));
@@ -313,7 +315,8 @@ impl Block {
     #[inline(always)]
     pub(crate) fn run_before(self, page: usize) -> Option<(Run, usize)> {
         let distance = self.leads.get().distance_from(PAGES_PER_BLOCK - 1 - page)?;
-        // SAFETY: `leads` names the pages whose descriptors `open_run` has written and `close_run` has not voided.
+        // SAFETY: `leads` names the pages whose descriptors `open_run` has written and `close_run` has not voided. (To a visitor, who has
+        // not entered the chain, it may be an older word: the descriptor was written all the same, and the header stays.)
         let run = unsafe { Run::from_descriptor(self.descriptor(page - distance)) };
         Some((run, distance))
     }
@@ -373,7 +376,8 @@ impl Deref for Block {
     type Target = BlockInfo;
 
     fn deref(&self) -> &BlockInfo {
-        // SAFETY: initialised and valid (invariant); only shared references to it exist, and its fields are cells.
+        // SAFETY: initialised and valid (invariant); only shared references to it exist, and its fields are cells, of which visitors read
+        // the published ones alone.
         unsafe { self.0.as_ref() }
     }
 }

@@ -129,7 +129,8 @@ pub(crate) fn check_shard(owned: &Owned, shard: usize) -> Result<(), Corruption>
     Ok(())
 }
 
-/// Proves what must hold of the record of a block of shard number `shard`.
+/// Proves what must hold of the record of a block of shard number `shard`: but that of frees of one run that race, the one that loses may
+/// leave its bit where no run is any more, until it is taken in and reported.
 fn check_record(block: Block, shard: usize) -> Result<(), Corruption> {
     let record = record_of(block);
     ensure(

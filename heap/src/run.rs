@@ -130,8 +130,8 @@ impl Run {
     /// # Safety
     ///
     /// `place` is that of a descriptor in the header of a block, initialised with zeros or a descriptor, valid for reads and
-    /// writes and with provenance for all of the block; no handle of it is in use. The pages are the block's, and used by nobody else as long as any copy of the handle is
-    /// in use. They are zero if `is_zeroed`.
+    /// writes and with provenance for all of the block; no handle of it is in use but those of visitors, who read published fields alone. The
+    /// pages are the block's, and used by nobody else as long as any copy of the handle is in use. They are zero if `is_zeroed`.
     pub(crate) unsafe fn install(
         place: NonNull<RunInfo>,
         start: NonNull<u8>,
@@ -338,7 +338,8 @@ impl Deref for Run {
     type Target = RunInfo;
 
     fn deref(&self) -> &RunInfo {
-        // SAFETY: initialised and valid (invariant); only shared references to it exist, and its fields are cells.
+        // SAFETY: initialised and valid (invariant); only shared references to it exist, and its fields are cells, of which visitors read
+        // the published ones alone.
         unsafe { self.0.as_ref() }
     }
 }

@@ -42,11 +42,14 @@ use crate::units::CHUNKS_PER_STACK;
 ///   Elsewhere it waits only if it has more to do than to leave a bit: it empties a block, it takes in for an owner who does not
 ///   look, or it is of more than 248 KiB. An allocation that may not wait gets what is at hand, or null.
 /// - *No CPU starves while another one hoards*: empty blocks are everybody's, and a CPU that finds no memory takes over blocks
-///   with room from others. Null means that every shard was asked.
+///   with room from others. Null means that every shard was asked; by one who may not wait, every one that was not busy. (Nobody is asked
+///   for the second of two requests that find shrinkers at work; and what is on its way back, while somebody looks at it who was put aside,
+///   is not waited for longer than a thousand looks at each shard.)
 /// - *A CPU that is gone* leaves its memory to who [takes it over](Self::take_over), or whoever needs it.
 ///
 /// What others give back counts as free at once, but can be handed out again, and go home, only when its owner has taken it in:
-/// when it runs dry, or at [`trim`](Self::trim). When others have emptied 16 stacks of a shard that does not look, one of them takes
+/// when it runs dry, or at [`trim`](Self::trim). One that another free in the same page, block or place was faster than waits until that
+/// one is complete, too. When others have emptied 16 stacks of a shard that does not look, one of them takes
 /// them in.
 ///
 /// A wrong free of what another CPU owns is found out by the same means. If two frees of one object race, exactly one wins, as
@@ -58,12 +61,20 @@ use crate::units::CHUNKS_PER_STACK;
 /// What a source gives is compared with all blocks, and with the regions of the shard that asked. Before a request is answered with null,
 /// it is asked some times for each shard.
 ///
+/// # The lock
+///
+/// `R` is taken by an atomic read-modify-write, as every lock among CPUs is. It must say the truth in
+/// [`is_locked`](RawMutex::is_locked), which is `true` from before [`lock`](RawMutex::lock) returns until the lock is given up: other
+/// CPUs take an unlocked shard for one in which nobody looks at their memory. `spin`'s locks do, and a wrapper that masks interrupts does if it
+/// passes the question on; the method that `lock_api` provides does, at the price of trying the lock.
+///
 /// # Costs
 ///
 /// Each block holds one page more than in a heap with one lock, for what others write: 1.6 %. Each shard keeps one idle block,
 /// and all together up to [`KEPT_BLOCKS`](crate::KEPT_BLOCKS) more. The value is about 30 KiB a shard and 40 KiB: one for a `static`. It
-/// begins as zeros all over, so it takes no room in the image of a kernel. With more CPUs than shards, several share one. A free of what
-/// others own looks at one block more for each GiB of heap beyond the first.
+/// begins as zeros all over, so it takes no room in the image of a kernel. Up to 15 stacks of a shard that others have emptied wait for
+/// their owner, and each may hold a block. With more CPUs than shards, several share one. A free of what others own looks at one block more
+/// for each GiB of heap beyond the first, and any free of more than 248 KiB at one more such region for each 64 MiB that they lie apart.
 ///
 /// It has no quarantine.
 ///
@@ -311,14 +322,14 @@ impl<S: MemorySource + Sync, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
 }
 
 // SAFETY: locks may be shared, and so may the atomics beside them. The tables are lists of atomics whose records stay as long as they
-// are looked at (`sharded::visits`). The source is used only by whoever holds the central lock, so it is as if it were sent to and
+// are looked at: that rests on what the docs of the type ask of `R` (`sharded::visits`). The source is used only by whoever holds the central lock, so it is as if it were sent to and
 // fro; `source` gives it out without the lock, but only one that may be shared.
 unsafe impl<S: Send, C, R: Sync, const SHARDS: usize> Sync for ShardedAllocator<S, C, R, SHARDS> {}
 
 // SAFETY: memory handed out is valid and exclusive: it is a chunk, run or region that was free, of memory that the source gave,
 // and a chain is entered by one context at a time; what others give back is taken in by the owner alone. Its size and alignment are at
 // least the layout's, by `size_class::placement`. Nothing here unwinds: a chain does not panic, a source does not unwind (its
-// contract), and a handler or shrinker that does ends the program.
+// contract), a lock and `CurrentCpu` should not (theirs), and a handler or shrinker that does ends the program.
 unsafe impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize> GlobalAlloc
     for ShardedAllocator<S, C, R, SHARDS>
 {

@@ -69,7 +69,7 @@ pub struct Statistics {
     pub regions: PageStatistics,
     /// Blocks, and parts of blocks, held from the source.
     pub blocks: usize,
-    /// Of these, blocks that hold nothing and are kept: at most [`KEPT_BLOCKS`](crate::KEPT_BLOCKS).
+    /// Of these, blocks that hold nothing and are kept: at most [`KEPT_BLOCKS`](crate::KEPT_BLOCKS), and one more for each shard.
     pub blocks_idle: usize,
     /// Of these, blocks held back for emergencies: see [`Allocator::set_reserve`](crate::Allocator::set_reserve).
     pub blocks_reserved: usize,

@@ -74,7 +74,8 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
         Some(CpuStatistics::of(&owned, shard))
     }
 
-    /// Says what is at `address`: which object, live or free, or none. Reads nothing there. Cost: constant, a look at each shard.
+    /// Says what is at `address`: which object, live or free, or none. Reads nothing there. Cost: a look at each shard, and at each block
+    /// that is no shard's just now.
     pub fn what_is(&self, address: usize) -> Place {
         let of_shards = self.shards.iter();
         let place = of_shards
@@ -155,7 +156,7 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
     /// Takes in everything that was given back, and gives all memory that holds nothing back to the source, whichever shard has it. The
     /// reserve stays. Locks are taken anew for every block.
     ///
-    /// A block or region that somebody is looking at all the while, for a free, stays for the next time.
+    /// A block or region stays for the next time if all the while somebody looks at blocks of others, who was put aside in the middle.
     pub fn trim(&self) {
         // A shard may have been told what another one has to know by now: all have passed that on before the first one is done.
         (0..SHARDS).for_each(|index| self.take_in_all(index));

@@ -28,7 +28,7 @@
 //!
 //! # The fence behind a lock
 //!
-//! A lock is whatever the user brings, and promises no more than to acquire. On x86-64 every lock among CPUs is taken by an atomic
+//! A lock is whatever the user brings. It says truly whether it is held (that is asked of it), and promises no more than to acquire. On x86-64 every lock among CPUs is taken by an atomic
 //! read-modify-write, which is a full barrier: so there, the fence between taking the lock and reading the tables keeps the
 //! compiler in order and is no instruction. Elsewhere it is one.
 #![forbid(unsafe_code)]
