@@ -15,6 +15,10 @@ use crate::misuse::Misuse;
 use crate::run::{Memory, Run, Taken};
 use crate::size_class::{ClassIndex, Placement, class_of, placement};
 
+/// Bytes of an object that moves which `realloc` copies while it holds the lock: letting go of the lock and taking it again
+/// costs more than to copy four cache lines.
+pub(crate) const MOST_COPIED_UNDER_LOCK: usize = 256;
+
 /// What became of a chunk that was given back.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum TakenBack {
@@ -132,18 +136,15 @@ impl FactoryChain {
         }
     }
 
-    /// Makes a live chunk of `class`, handed out for `size` bytes, one for `new_size` bytes: where it stands if that is the
-    /// class that serves these too, else with another chunk. The usual case, and the short way.
+    /// Makes chunk `chunk` of `run`, of `class`, handed out for `size` bytes and found at hand, one for `new_size` bytes: where it stands if
+    /// that is the class that serves these too, else with another chunk. The usual case, and the short way.
     #[inline(always)]
     pub(crate) fn resize_at_hand(
         &mut self,
-        address: usize,
+        (run, chunk): (Run, usize),
         (class, size): (ClassIndex, usize),
         (new_class, new_size): (ClassIndex, usize),
     ) -> Resized {
-        let Some((run, chunk)) = self.chunk_at_hand(address, class) else {
-            return Resized::NotAtHand;
-        };
         if run.stacks.is_free(chunk) {
             return Resized::NotAtHand;
         }

@@ -9,7 +9,7 @@ use core::ptr::{self, NonNull};
 
 use lock_api::RawMutex;
 
-use crate::at_hand::{Resized, TakenBack};
+use crate::at_hand::{MOST_COPIED_UNDER_LOCK, Resized, TakenBack};
 use crate::block_snapshot::BlockSnapshot;
 use crate::callbacks::{Callbacks, WhenOut, panic_on_misuse, report};
 use crate::chain_kind::KEPT_BLOCKS;
@@ -23,10 +23,6 @@ use crate::shrinkers::{Shrinker, TooManyShrinkers};
 use crate::size_class::{ClassIndex, class_of};
 use crate::statistics::Statistics;
 use crate::walk::{BlockWalk, Walk, next};
-
-/// Bytes of an object that moves which `realloc` copies while it holds the lock: letting go of the lock and taking it again
-/// costs more than to copy four cache lines.
-const MOST_COPIED_UNDER_LOCK: usize = 256;
 
 /// A heap over the memory source `S`, behind a lock of kind `R`.
 ///
@@ -385,11 +381,9 @@ impl<S: MemorySource, R: RawMutex> Allocator<S, R> {
     fn reallocate_chunk(&self, pointer: *mut u8, old: Layout, new: Layout) -> Option<NonNull<u8>> {
         let (class, new_class) = (class_of(old)?, class_of(new)?);
         let mut guarded = self.lock.enter();
-        let resized = (guarded.chain).resize_at_hand(
-            pointer.addr(),
-            (class, old.size()),
-            (new_class, new.size()),
-        );
+        let found = guarded.chain.chunk_at_hand(pointer.addr(), class)?;
+        let resized =
+            (guarded.chain).resize_at_hand(found, (class, old.size()), (new_class, new.size()));
         let (moved, run, chunk) = match resized {
             Resized::InPlace(chunk) => return Some(chunk),
             Resized::ToBeMoved { new, run, chunk } => (new, run, chunk),

@@ -262,7 +262,7 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
 
     /// Gives an object back, or reports why not.
     #[inline(always)]
-    fn deallocate(&self, pointer: *mut u8, layout: Layout) {
+    pub(crate) fn deallocate(&self, pointer: *mut u8, layout: Layout) {
         let address = pointer.addr();
         let here = Self::here();
         let Some(class) = class_of(layout) else {
@@ -299,7 +299,7 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
 
     /// Follows up on a stack that lost its last chunk.
     #[inline(never)]
-    fn emptied(&self, here: usize, mut owned: Entered<'_, R>, run: Run) {
+    pub(crate) fn emptied(&self, here: usize, mut owned: Entered<'_, R>, run: Run) {
         self.work(here, &mut owned, false, |chain, source| {
             chain.emptied(run, source);
         });
@@ -354,20 +354,9 @@ unsafe impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize> Gl
             self.resize(pointer, layout, layout);
             return ptr::null_mut();
         };
-        let moved = match self.resize(pointer, layout, new_layout) {
-            Some(Some(resized)) => return resized.as_ptr(),
-            Some(None) => self.allocate(new_layout),
-            None => None,
-        };
-        let Some(memory) = moved else {
-            return ptr::null_mut();
-        };
-        let kept = layout.size().min(new_size);
-        // SAFETY: `resize` found `pointer` to be live with `layout`, and the memory is another object, for `new_layout`.
-        unsafe { ptr::copy_nonoverlapping(pointer, memory.start.as_ptr(), kept) };
-        // The caller gives `pointer` up, and no longer needs it: its contents were copied.
-        self.deallocate(pointer, layout);
-        memory.start.as_ptr()
+        self.reallocate_chunk(pointer, layout, new_layout)
+            .or_else(|| self.reallocate_slowly(pointer, layout, new_layout))
+            .map_or(ptr::null_mut(), NonNull::as_ptr)
     }
 }
 

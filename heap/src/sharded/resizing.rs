@@ -4,10 +4,11 @@
 //! whole pages are resized by their owner's chain, so its shard is entered.
 
 use core::alloc::Layout;
-use core::ptr::NonNull;
+use core::ptr::{self, NonNull};
 
 use lock_api::RawMutex;
 
+use crate::at_hand::{MOST_COPIED_UNDER_LOCK, Resized as AtHand, TakenBack};
 use crate::current_cpu::CurrentCpu;
 use crate::locate::Located;
 use crate::memory_source::MemorySource;
@@ -33,6 +34,48 @@ enum Resized {
 impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
     ShardedAllocator<S, C, R, SHARDS>
 {
+    /// Makes a live chunk of the own shard, handed out for `old`, one for `new`, if both are chunks: the usual case, and the short way.
+    /// `None`, with nothing changed, when that is not at hand.
+    #[inline(always)]
+    pub(crate) fn reallocate_chunk(
+        &self,
+        pointer: *mut u8,
+        old: Layout,
+        new: Layout,
+    ) -> Option<NonNull<u8>> {
+        let (class, new_class) = (class_of(old)?, class_of(new)?);
+        let here = Self::here();
+        let mut owned = self.shards[here].try_enter()?;
+        let found = owned.chain.chunk_at_hand(pointer.addr(), class)?;
+        if !Self::given_back_beside(found.0, found.1).is_empty() {
+            return None;
+        }
+        let resized =
+            (owned.chain).resize_at_hand(found, (class, old.size()), (new_class, new.size()));
+        let (moved, run, chunk) = match resized {
+            AtHand::InPlace(chunk) => return Some(chunk),
+            AtHand::ToBeMoved { new, run, chunk } => (new, run, chunk),
+            AtHand::NotAtHand => return None,
+        };
+        let kept = old.size().min(new.size());
+        if kept > MOST_COPIED_UNDER_LOCK {
+            drop(owned);
+            // SAFETY: `pointer` was found to be live with `old`, and `moved` is another object, for `new`.
+            unsafe { ptr::copy_nonoverlapping(pointer, moved.as_ptr(), kept) };
+            // The caller gives `pointer` up, and no longer needs it: its contents were copied.
+            self.deallocate(pointer, old);
+            return Some(moved);
+        }
+        // SAFETY: the same.
+        unsafe { ptr::copy_nonoverlapping(pointer, moved.as_ptr(), kept) };
+        match owned.chain.take_back(class, old.size(), run, chunk) {
+            TakenBack::Done => {}
+            TakenBack::Emptied(run) => self.emptied(here, owned, run),
+            TakenBack::NotAtHand => self.report_wrong_free(owned, pointer.addr(), old),
+        }
+        Some(moved)
+    }
+
     /// Makes a live object, handed out for `old`, fit `new` where it stands, and returns the heap's own pointer to it, or
     /// `None` inside when it has to move. `None` outside after a misuse, which has been reported. The alignments are the same.
     pub(crate) fn resize(
@@ -66,6 +109,26 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
                 None
             }
         }
+    }
+
+    /// Makes a live object, handed out for `old`, one for `new`, whatever they are and whoever owns it.
+    #[cold]
+    pub(crate) fn reallocate_slowly(
+        &self,
+        pointer: *mut u8,
+        old: Layout,
+        new: Layout,
+    ) -> Option<NonNull<u8>> {
+        if let Some(resized) = self.resize(pointer, old, new)? {
+            return Some(resized);
+        }
+        let moved = self.allocate(new)?.start;
+        let kept = old.size().min(new.size());
+        // SAFETY: `resize` found `pointer` to be live with `old`, and `moved` is another object, for `new`.
+        unsafe { ptr::copy_nonoverlapping(pointer, moved.as_ptr(), kept) };
+        // The caller gives `pointer` up, and no longer needs it: its contents were copied.
+        self.deallocate(pointer, old);
+        Some(moved)
     }
 
     /// Lets the shard `owner` resize the object at `address`, which was seen to be its own.

@@ -18,7 +18,6 @@ fn the_last_free_while_the_owner_trims() {
         let other = on(1, &world, move |world| world.free(object));
         world.heap.trim();
         wait(other);
-        assert_eq!(misuses(), []);
         world.finish();
     });
 }
@@ -67,7 +66,6 @@ fn a_region() {
             world.free(again);
         }
         wait(other);
-        assert_eq!(misuses(), []);
         world.finish();
     });
 }
@@ -82,7 +80,6 @@ fn a_region_by_who_may_not_wait() {
             world.free(again);
         }
         wait(other);
-        assert_eq!(misuses(), []);
         world.finish();
     });
 }
@@ -112,7 +109,6 @@ fn a_region_whose_owner_may_not_wait_either() {
         });
         wait(other);
         wait(owner);
-        assert_eq!(misuses(), []);
         world.finish();
     });
 }
@@ -136,7 +132,6 @@ fn a_block_while_it_is_taken_in() {
         let mine = world.allocate(PAGES / 2);
         world.free(mine);
         wait(other);
-        assert_eq!(misuses(), []);
         world.finish();
     });
 }
@@ -154,7 +149,6 @@ fn a_block_goes_back_while_it_is_taken_in() {
         let mine = world.allocate(PAGES / 2);
         world.free(mine);
         wait(other);
-        assert_eq!(misuses(), []);
         world.finish();
     });
 }

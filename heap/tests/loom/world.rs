@@ -247,7 +247,7 @@ impl World {
             .remove(&object.start.addr().get());
     }
 
-    /// Proves that the heap, when all is done, gives everything back.
+    /// Proves that the heap, when all is done, gives everything back, and has called no free wrong but those that were looked at.
     #[track_caller]
     pub(crate) fn finish(&self) {
         assert!(
@@ -255,6 +255,7 @@ impl World {
             "the model gives everything back"
         );
         self.heap.trim();
+        assert_eq!(misuses(), []);
         let statistics = self.heap.statistics();
         assert_eq!((statistics.live(), statistics.bytes_used), (0, 0));
         assert_eq!(self.pieces_out(), 0, "not all went back");
