@@ -326,3 +326,22 @@ fn every_page_that_is_held_is_known_wherever_it_waits() {
     heap.set_reserve(0, || false);
     assert_empty_after_trim(&heap);
 }
+
+#[test]
+fn what_another_cpu_gave_back_gets_no_other_size() {
+    let heap = heap(1 << 20);
+    for (size, new_size) in [(64, 60), (64, 500), (64, 5000), (1000, 64), (5000, 100)] {
+        let size = layout(size, 8);
+        let [object, neighbour] = [1, 2].map(|n| on(0, || Object::new(&heap, size, n)));
+        let pointer = object.pointer();
+        on(1, || object.free(&heap));
+        assert!(on(0, || reallocate(&heap, pointer, size, new_size)).is_null());
+        let [misuse] = seen()[..] else {
+            panic!("{size:?} to {new_size}");
+        };
+        let found = (misuse.kind, misuse.address);
+        assert_eq!(found, (MisuseKind::DoubleFree, pointer.addr()));
+        on(0, || neighbour.free(&heap));
+    }
+    assert_empty_after_trim(&heap);
+}
