@@ -177,6 +177,11 @@ breaks "the owner does not clear a word" $f \
     'word.fetch_and(!chunks, Ordering::AcqRel);' ''
 breaks "the owner clears a word without a release" $f \
     'word.fetch_and(!chunks, Ordering::AcqRel);' 'word.fetch_and(!chunks, Ordering::Acquire);'
+breaks "the owner clears a word before the chunks are free" $f \
+    'each(page, stack, Bitmap::from_bits(chunks));
+            word.fetch_and(!chunks, Ordering::AcqRel);' \
+    'word.fetch_and(!chunks, Ordering::AcqRel);
+            each(page, stack, Bitmap::from_bits(chunks));'
 breaks "the owner lowers the bits of a word behind the look below" $f \
     'let mut pages = signal::lower_all(&self.signals[stack]);' \
     'let mut pages = Bitmap::from_bits(self.signals[stack].load(Ordering::SeqCst)); let mut again = pages;
@@ -199,13 +204,6 @@ breaks "what the owner does not take is raised below alone" $f \
     'signal::raise_all(&self.pending, stacks);' 'let _ = stacks;'
 breaks "the owner forgets the other stacks when he does not take all of one" $f \
     'signal::raise_all(&self.pending, stacks);' 'signal::raise_all(&self.pending, Bitmap::single(stack));'
-# A second free in between is not seen then and there, but when its bit is taken in: who looks in time is told, as for one that comes
-# between the two looks of a free (`giving_back.rs`).
-hides "the owner clears a word before the chunks are free" $f \
-    'each(page, stack, Bitmap::from_bits(chunks));
-            word.fetch_and(!chunks, Ordering::AcqRel);' \
-    'word.fetch_and(!chunks, Ordering::AcqRel);
-            each(page, stack, Bitmap::from_bits(chunks));'
 # The owner alone lowers bits, and tells himself behind it: whatever is raised meanwhile, he will look.
 hides "what the owner does not take is raised from the top" $f \
     'signal::raise_all(&self.signals[stack], pages);
@@ -394,11 +392,13 @@ breaks "a block that is taken over brings no message" $f \
         true' 'true'
 breaks "a block that is taken over keeps its owner" $f \
     'record_of(block).set_owner(index);' ''
-breaks "a shard that is busy is taken for empty" $f \
+# The other CPU would have to be interrupted in its shard twice, at the right moments. `tests/sharded_turns.rs` tries that very order.
+hides "a shard that is busy is taken for empty" $f \
     '.or_else(|| self.borrow(index, layout, true))' ''
 
 f=sharded/looking.rs
-breaks "what is passed on while trimming is left" $f \
+# As above: nobody depends on a message that is passed on.
+hides "what is passed on while trimming is left" $f \
     '(0..SHARDS).for_each(|index| self.take_in_all(index));' ''
 }
 
