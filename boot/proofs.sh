@@ -57,7 +57,7 @@ tsan() {
         return
     fi
     # One way to panic for all, or the library is there twice.
-    RUSTFLAGS=-Zsanitizer=thread CARGO_PROFILE_DEV_PANIC=unwind \
+    RUSTFLAGS='-Zsanitizer=thread --cfg tsan' CARGO_PROFILE_DEV_PANIC=unwind \
         heap_test target/tsan -Zbuild-std --target "$host" --no-fail-fast \
         --test sharded_threads --test cache_threads --test global
 }
