@@ -34,7 +34,7 @@ use core::ptr::NonNull;
 ///
 /// # Examples
 ///
-/// A source over the host's allocator:
+/// A source over the host's allocator. It knows blocks alone: what does not fit one is answered with null.
 ///
 /// ```
 /// use std::alloc::{GlobalAlloc, Layout, System};
@@ -108,7 +108,7 @@ pub unsafe trait MemorySource {
         None
     }
 
-    /// Takes a region back.
+    /// Takes a region back. The alignment that it was asked for with is not said: a source that has to know writes it down.
     ///
     /// # Safety
     ///

@@ -71,7 +71,7 @@ use crate::units::CHUNKS_PER_STACK;
 /// # Costs
 ///
 /// Each block holds one page more than in a heap with one lock, for what others write: 1.6 %. Each shard keeps one idle block,
-/// and all together up to [`KEPT_BLOCKS`](crate::KEPT_BLOCKS) more. The value is about 30 KiB a shard and 40 KiB: one for a `static`. It
+/// and all together up to [`KEPT_BLOCKS`](crate::KEPT_BLOCKS) more. The value is about 25 KiB a shard and 35 KiB: one for a `static`. It
 /// begins as zeros all over, so it takes no room in the image of a kernel. Up to 15 stacks of a shard that others have emptied wait for
 /// their owner, and each may hold a block. With more CPUs than shards, several share one. A free of what others own looks at one block more
 /// for each GiB of heap beyond the first, and any free of more than 248 KiB at one more such region for each 64 MiB that they lie apart.
