@@ -41,8 +41,9 @@ pub trait CurrentCpu {
     /// been interrupted. With locks that mask interrupts, that is in a non-maskable interrupt, and while a panic is reported; with others,
     /// in every interrupt or signal handler.
     ///
-    /// The default is `true` everywhere. Asked off the usual paths alone, also with a lock of the heap's held: it must not allocate, lock or unwind. Where the answer is `false`, an allocation is met with what is at hand or answered with
-    /// null, and what a free leaves to do is left for the next one who may wait.
+    /// The default is `true` everywhere. Asked off the usual paths alone, also with a lock of the heap's held: it must not allocate, lock or
+    /// unwind. Where the answer is `false`, an allocation is met with what is at hand or answered with null, and what a free leaves to do is
+    /// left for the next one who may wait.
     fn may_wait() -> bool {
         true
     }

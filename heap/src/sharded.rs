@@ -54,7 +54,7 @@
 //! - *The bitmaps* that others look into ([`crate::published`]) and plain counters are no atomics of loom's: of the bitmaps, both orders of a
 //!   look and a change are tried, but never an older value.
 //! - *The lock* is loom's own, with a word beside it that others look at. What the user's lock promises is an argument in [`visits`].
-//! - *Sizes* are less: one word of an inbox, 16 pages with words, two looks before null.
+//! - *Sizes* are less: one word of an inbox, 16 pages with words, three looks before null.
 //! - *Reads before a write by the same thread* hide other threads' reads from loom's search, so each access is announced by a change of
 //!   a word beside the atomic.
 //!
