@@ -79,7 +79,7 @@ features: ## Runs the heap's tests with every feature alone and with all
 asan tsan valgrind miri msrv features:
 	@$(with_toolchain); exec boot/proofs.sh $@
 loom:
-	@[[ '$(PREEMPTIONS)' =~ ^([1-9][0-9]?)?$$ ]] || { echo "loom: PREEMPTIONS='$(PREEMPTIONS)' is no number from 1 to 99: 3 takes minutes, each more about ten times as long" >&2; exit 2; }
+	@[[ '$(PREEMPTIONS)' =~ ^([1-9][0-9]?)?$$ ]] || { echo "loom: PREEMPTIONS='$(PREEMPTIONS)' is no number from 1 to 99: 3 takes a quarter of an hour, each more about ten times as long" >&2; exit 2; }
 	@$(with_toolchain); $(if $(PREEMPTIONS),LOOM_MAX_PREEMPTIONS='$(PREEMPTIONS)') \
 		exec $(if $(filter-out 0 no false,$(MUTANTS)),boot/loom-mutants.sh,boot/proofs.sh loom)
 
