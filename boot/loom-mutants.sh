@@ -392,7 +392,7 @@ breaks "a block that is taken over brings no message" $f \
         true' 'true'
 breaks "a block that is taken over keeps its owner" $f \
     'record_of(block).set_owner(index);' ''
-# The other CPU would have to be interrupted in its shard twice, at the right moments. `tests/sharded_turns.rs` tries that very order.
+# The other CPU would have to be interrupted in its shard twice, at the right moments. `tests/sharded_turns.rs` has it busy each time.
 hides "a shard that is busy is taken for empty" $f \
     '.or_else(|| self.borrow(index, layout, true))' ''
 

@@ -42,6 +42,8 @@ thread_local! {
     static NEXT: RefCell<Option<(Moment, Turn)>> = const { RefCell::new(None) };
     /// Whoever looks at a lock on this thread finds it taken.
     static LOOKS_BUSY: Cell<bool> = const { Cell::new(false) };
+    /// Whoever tries a lock on this thread does so in vain.
+    static IS_BUSY: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Lets `turn` happen the next time that it is `moment` on this thread.
@@ -96,7 +98,7 @@ unsafe impl RawMutex for MutexByTurns {
     }
 
     fn try_lock(&self) -> bool {
-        RawMutex::try_lock(&self.0)
+        !IS_BUSY.get() && RawMutex::try_lock(&self.0)
     }
 
     unsafe fn unlock(&self) {
@@ -244,6 +246,23 @@ fn a_shard_that_is_busy_is_waited_for_if_nobody_else_has_memory() {
         assert_empty_after_trim(heap);
         assert_eq!(seen(), []);
     });
+}
+
+#[test]
+fn shards_that_are_busy_each_time_are_waited_for() {
+    let heap = heap_over(CountingSource::new(BLOCK_SIZE));
+    let size = layout(1000, 8);
+    let mut objects: Vec<_> = on(1, || {
+        core::iter::from_fn(|| Object::try_new(heap, size, 1)).collect()
+    });
+    on(1, || objects.remove(0).free(heap));
+    IS_BUSY.set(true);
+    let object = on(0, || Object::try_new(heap, size, 2));
+    IS_BUSY.set(false);
+    objects.push(object.expect("CPU 1 has room"));
+    objects.into_iter().for_each(|object| object.free(heap));
+    assert_empty_after_trim(heap);
+    assert_eq!(seen(), []);
 }
 
 /// Has CPU 1 ask for as much as there is, which CPU 0 had before, while the others use memory of their own all the time: each of them is

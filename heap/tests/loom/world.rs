@@ -318,6 +318,11 @@ pub(crate) fn model(blocks: usize, work: impl Fn(Arc<World>) + Sync + Send + 'st
     });
 }
 
+/// Returns whether this run has every moment at which a lock that is only tried may be taken.
+pub(crate) fn shows_tried_locks() -> bool {
+    std::env::var_os("LOOM_TRIED_LOCKS").is_some()
+}
+
 /// Waits for a thread.
 pub(crate) fn wait<T>(thread: JoinHandle<T>) -> T {
     thread.join().expect("no thread panics")

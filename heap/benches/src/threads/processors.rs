@@ -11,9 +11,9 @@ impl Processors {
     /// Asks the system which ones there are for us. None, if it does not say.
     pub(super) fn allowed() -> Self {
         let mut set = MaybeUninit::<libc::cpu_set_t>::zeroed();
+        let size = size_of::<libc::cpu_set_t>();
         // SAFETY: the pointer leads to a set of this size, which may be written.
-        let failed =
-            unsafe { libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), set.as_mut_ptr()) };
+        let failed = unsafe { libc::sched_getaffinity(0, size, set.as_mut_ptr()) };
         if failed != 0 {
             return Self(Vec::new());
         }
