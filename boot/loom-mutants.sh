@@ -397,7 +397,8 @@ hides "a shard that is busy is taken for empty" $f \
     '.or_else(|| self.borrow(index, layout, true))' ''
 
 f=sharded/looking.rs
-# As above: nobody depends on a message that is passed on.
+# As above: nobody depends on a message that is passed on. (Regions do on this, in a heap that is busy all the while:
+# `tests/sharded_turns.rs`.)
 hides "what is passed on while trimming is left" $f \
     '(0..SHARDS).for_each(|index| self.take_in_all(index));' ''
 }

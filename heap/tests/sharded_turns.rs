@@ -12,7 +12,7 @@ use std::sync::mpsc;
 use std::thread;
 
 use common::arena::{Arena, Kind, Rules, WINDOW};
-use common::chosen_cpu::{Chosen, on};
+use common::chosen_cpu::{Chosen, on, waiting};
 use common::{
     CountingSource, HeapUnderTest, Object, assert_empty_after_trim, assert_sound, in_time, layout,
     remember, seen,
@@ -291,4 +291,16 @@ fn a_block_on_its_way_is_waited_for() {
 #[test]
 fn a_region_on_its_way_is_waited_for() {
     hand_on_all_of_it(30 << 20);
+}
+
+#[test]
+fn a_region_freed_by_who_may_not_wait_goes_home_from_a_busy_heap() {
+    let heap = heap_over(CountingSource::new(4 << 20));
+    let region = on(0, || Object::new(heap, layout(1 << 20, 8), 1));
+    on(1, || waiting(false, || region.free(heap)));
+    LOOKS_BUSY.set(true);
+    heap.trim();
+    LOOKS_BUSY.set(false);
+    assert_eq!(heap.source().bytes_out(), 0, "and so does its record");
+    assert_eq!(seen(), []);
 }

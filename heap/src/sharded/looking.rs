@@ -158,9 +158,8 @@ impl<S: MemorySource, C: CurrentCpu, R: RawMutex, const SHARDS: usize>
     ///
     /// A block or region stays for the next time if all the while somebody looks at blocks of others, who was put aside in the middle.
     pub fn trim(&self) {
-        // A shard may have been told what another one has to know by now: all have passed that on before the first one is done.
+        // Regions go before the blocks that their records are in; and a shard passes on what another one has to know by now.
         (0..SHARDS).for_each(|index| self.take_in_all(index));
-        // Regions go before the blocks that their records are in.
         self.settle_from_everywhere(ROUNDS_OF_TRIM);
         (0..SHARDS).for_each(|index| self.trim_shard(index));
         self.settle_from_everywhere(ROUNDS_OF_TRIM);
