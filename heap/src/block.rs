@@ -259,8 +259,8 @@ impl Block {
         let place = self.descriptor(first);
         // SAFETY: the descriptor lies in the header behind `BlockInfo`, because the header's page is never free, and the
         // heap owns the header; it is aligned to 64 bytes. No handle of it is in use but those of visitors, who read published
-        // fields alone; and the pages are nobody's, because
-        // they were free; they are zero if none of them was touched since they came so.
+        // fields alone; and the pages are nobody's, because they were free; they are zero if none of them was touched since they
+        // came so.
         let run = unsafe { Run::install(place, self.page(first), pages, kind, is_zeroed) };
         self.free.set(self.free.get().without(range));
         self.leads.set(self.leads.get().with(mirrored(first)));

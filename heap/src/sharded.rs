@@ -28,7 +28,7 @@
 //! hardware's reorderings among them:
 //!
 //! ```text
-//! make loom                   a quarter of an hour; PREEMPTIONS=2 is what `make test` does, in half a minute, 4 goes further
+//! make loom                   a quarter of an hour; PREEMPTIONS=2 is what `make test` does, in a minute, 4 goes further
 //! make loom MUTANTS=1         breaks the heap on purpose, piece by piece, and sees whether a model fails
 //! make tsan                   real threads under the thread sanitizer
 //! ```

@@ -82,7 +82,8 @@ pub struct Statistics {
     pub quarantined: usize,
     /// Bytes asked for by the layouts of what is live.
     pub bytes_requested: usize,
-    /// The most that `bytes_requested` has ever been; of a sharded heap, the most that any look at these numbers has seen. An object that `realloc` moves counts twice while it is copied.
+    /// The most that `bytes_requested` has ever been; of a sharded heap, the most that any look at these numbers has seen.
+    /// An object that `realloc` moves counts twice while it is copied.
     pub bytes_requested_peak: usize,
     /// Bytes of the chunks, runs and regions that are live.
     pub bytes_used: usize,

@@ -63,7 +63,8 @@ pub(crate) use named_lock;
 /// for others must have them enabled. So:
 ///
 /// - **Taken by another CPU**: it is waited for, spinning. What is done under a lock is bounded, but it is not said whose turn is
-///   next: one who takes it again and again makes others wait longer. Interrupts that were enabled before are let in between the tries: they are not kept out for as long as others take.
+///   next: one who takes it again and again makes others wait longer. Interrupts that were enabled before are let
+///   in between the tries: they are not kept out for as long as others take.
 /// - **Taken by this CPU**: its holder is below us on our own call stack and can never release it: a source of memory that
 ///   allocates, a message printed while printing. Waiting would be silence for ever, so it is a panic that names the lock.
 ///

@@ -441,7 +441,7 @@ impl<S: MemorySource, R: RawMutex> Central<S, R> {
         writer.leaving.push_region()
     }
 
-    /// Returns whether nobody can be looking any more at regions that wait for round `round`.
+    /// Lets blocks go on that may, and returns whether round `round` is over: nobody can be looking any more at regions that wait for it.
     pub(crate) fn is_over(&self, round: usize, visitors: Visitors<'_, R>) -> bool {
         let mut writer = self.write();
         self.settle(&mut writer, visitors);
